@@ -1,0 +1,71 @@
+// Objects: the one place that knows the order pack, seal, store.
+//
+// Threads: an object_writer has one caller at a time; an object_reader any number; object_probe any.
+#pragma once
+
+#include "backend/base/err.h"
+#include "backend/pack/pack.h"
+#include "backend/seal/seal.h"
+#include "backend/store/store.h"
+#include "backend/store/upload.h"
+
+#include <stdint.h>
+#include <time.h>
+
+#define OBJECT_SUFFIX ".zst.age"
+#define OBJECT_SIZE_MAX ((uint64_t)INT64_MAX)
+
+// --- What there is, with no key ---
+
+struct object_info {
+    struct store_stat stat;
+    struct seal_header header; // header.state says what of it holds
+};
+
+// One ranged GET (more when the header goes on). 0 also for objects that are not ours: header.state says so. An object
+// that is no age file at all, or archived, is SEAL_FOREIGN too, with len 0, and `err` says why.
+int object_probe(struct store *, const char *key, const char *etag, struct object_info *out,
+                 struct err *err);
+
+// --- Writing ---
+
+struct object_env {
+    struct upload_env upload;
+    struct pack_env pack;
+    const struct recipient *recipients;
+    size_t recipient_count;
+};
+
+struct object_times {
+    struct timespec mtime, committed;
+    uint32_t flags; // without completeness
+    enum seal_complete complete;
+};
+
+struct object_writer;
+// `path`: in the tree, no leading slash; the key is path + OBJECT_SUFFIX.
+int object_create(const struct object_env *, const char *path, const struct store_cond *,
+                  struct object_writer **out, struct err *err);
+struct packer *object_writer_packer(struct object_writer *);
+// Waits until all full parts are stored.
+int object_writer_sync(struct object_writer *, struct err *err);
+int object_writer_commit(struct object_writer *, const struct object_times *,
+                         struct object_info *out, struct err *err);
+void object_writer_free(struct object_writer *); // aborts unless committed
+uint64_t object_writer_acked(const struct object_writer *);
+
+// --- Reading ---
+
+struct object_reader;
+// Opens the object under path + OBJECT_SUFFIX whose ETag is `etag` (NULL: whichever there is): header, tail, last chunk,
+// seek table, trailer, PATHTAG, all held against each other. -ESTALE: another ETag; -EACCES: no identity fits;
+// -EBADMSG, -EUCLEAN: not what was written, the sentence says which part.
+int object_open(struct store *, const char *path, const char *etag, const struct identities *,
+                struct object_reader **out, struct err *err);
+const struct object_info *object_reader_info(const struct object_reader *);
+const struct pack_index *object_reader_index(const struct object_reader *);
+// Fetches and decodes `count` consecutive frames with one ranged GET; outs[i] has PACK_FRAME_BYTES of room. Allocates
+// the packed bytes (at most count * BLOCK_BYTES) for the call.
+int object_read_frames(struct object_reader *, struct pack_decoder *scratch, uint64_t first,
+                       unsigned count, uint8_t *const *outs, struct err *err);
+void object_reader_free(struct object_reader *);

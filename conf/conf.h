@@ -1,0 +1,59 @@
+// Configuration: one INI file (inih) -> one const struct. One table says section, key, type, default, range and help;
+// unknown sections and keys and bad values are errors with file and line. A key whose feature is not there yet is known,
+// and refused with "not yet".
+#pragma once
+
+#include "backend/base/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct conf { // strings are owned, never NULL: "" where not set
+    struct {
+        char *url; // dir:/path or s3://bucket[/prefix]
+        char *endpoint, *region, *profile, *ca_bundle;
+        enum { CONF_ADDRESSING_AUTO, CONF_ADDRESSING_PATH, CONF_ADDRESSING_VIRTUAL } addressing;
+        uint64_t deadline_ms;
+        bool ignore_clock; // clock = ignore
+    } store;
+    struct {
+        char *recipients; // FILE or age1...,age1...
+        char *identity;   // FILE
+    } seal;
+    struct {
+        char *point;
+        uint64_t refresh_ms;
+        uid_t uid;
+        gid_t gid;
+        mode_t umask;
+        bool allow_other;
+        char *state;
+        uint64_t drain_deadline_ms;
+        bool read_only; // -o ro only
+    } mount;
+    struct {
+        int level;
+        uint64_t head_bytes;
+        char *spool;
+        uint64_t spool_max_bytes;
+        unsigned spool_keep_free_percent;
+        bool publish_failed;
+    } write;
+    struct {
+        uint64_t memory_bytes;
+        unsigned uploads, downloads, workers; // workers 0 in the file: the number of processors
+    } limits;
+    struct {
+        bool on;
+        uint64_t grace_ms;
+    } protect;
+};
+
+// `path` NULL: $BAKFS_CONF, else /etc/bakfs/bakfs.conf, which may be missing (all defaults).
+int conf_load(const char *path, struct conf **out, struct err *err);
+// One setting as in -o: "section.key=value". Same checks; the sentence names the option instead of a line.
+int conf_set(struct conf *, const char *assignment, struct err *err);
+// What belongs together and cannot be judged key by key.
+int conf_check(const struct conf *, struct err *err);
+void conf_free(struct conf *);
