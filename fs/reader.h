@@ -1,0 +1,43 @@
+// Files open for reading: frames fetched, decoded and kept, with bounded read-ahead.
+//
+// A reader is shared by all handles of one object (path and ETag); a read_handle is one open file with its own idea of
+// what comes next. Reading in order runs ahead: a window that doubles from 1 frame up to a bound that follows from the
+// memory budget and `downloads`; frames in it are fetched in groups by the downloaders, several ranged GETs at a time,
+// and decoded there in parallel. A seek resets the window; a random 64 KiB read fetches one frame.
+// Decoded frames live in BLOCK_CACHE blocks, in one LRU over all readers, which gives way when writers need memory. With
+// no block to be had a read still works: it decodes into memory of its own downloader, reserved at the start.
+//
+// Threads: any; one lock per reader, never held across the store.
+#pragma once
+
+#include "backend/base/blocks.h"
+#include "backend/base/err.h"
+#include "backend/object.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct readers; // the daemon's one set of readers: cache, downloaders
+struct read_handle;
+
+struct readers_conf {
+    struct store *store;
+    const struct identities *identities;
+    struct blocks *blocks;
+    unsigned downloads;    // threads
+    uint64_t memory_bytes; // the whole budget: the window's bound follows from it
+};
+int readers_new(const struct readers_conf *, struct readers **out, struct err *err);
+void readers_free(struct readers *);
+// Bytes fetched from the store so far, for status.
+uint64_t readers_fetched(struct readers *);
+
+// Errors as of object_open.
+int reader_open(struct readers *, const char *path, const char *etag, struct read_handle **out,
+                struct err *err);
+const struct object_reader *reader_object(const struct read_handle *);
+// Up to `len` bytes at `off`, fewer only at the end of the file. -EBADMSG and the rest as of object_read_frames; the
+// sentence names object and plain offset. `direct` (O_DIRECT): always fetched, never from the cache.
+int reader_read(struct read_handle *, uint64_t off, void *out, size_t len, bool direct,
+                size_t *out_len, struct err *err);
+void reader_close(struct read_handle *);

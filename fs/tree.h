@@ -1,0 +1,76 @@
+// The tree: what the store holds, as directories and files, and what this mount knows of it without asking.
+//
+// Threads: any. No lock is held across the store. Own changes are known at once; others' within `refresh_ms`, or ten
+// times what a directory's last listing took.
+#pragma once
+
+#include "backend/base/err.h"
+#include "backend/object.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct tree;
+
+struct tree_conf {
+    struct store *store;   // borrowed
+    const char *state_dir; // for the header cache; NULL: none kept
+    unsigned fetchers;     // headers fetched at a time (32)
+    uint64_t refresh_ms;
+    uint64_t memory_bytes; // bound of what is remembered of listings and headers
+};
+
+enum tree_kind { TREE_DIR, TREE_FILE };
+
+struct tree_stat {
+    enum tree_kind kind;
+    struct object_info info; // of a file
+    struct timespec
+        mtime; // of a directory: the newest commit or last-modified known in it, else when it was made
+};
+
+struct tree_name {
+    char *name;
+    enum tree_kind kind;
+};
+
+struct tree_list { // sorted by name; hidden keys are not in it
+    struct tree_name *names;
+    size_t count;
+};
+
+// Threads start here: after the fork.
+int tree_new(const struct tree_conf *, struct tree **out, struct err *err);
+void tree_free(struct tree *);
+
+// One path. From what is known and fresh, else by asking the store: at most a HEAD or one small GET for a file, one LIST
+// for what may be a directory. When its directory was listed a moment ago (ls -l), the headers of the names behind it are
+// fetched with it, `fetchers` at a time. ENOENT when neither.
+int tree_lookup(struct tree *, const char *path, struct tree_stat *out, struct err *err);
+// The same, always asking the store (open, confirm).
+int tree_lookup_now(struct tree *, const char *path, struct tree_stat *out, struct err *err);
+// Names and kinds; fetches no headers. ENOENT.
+int tree_read_dir(struct tree *, const char *path, struct tree_list **out, struct err *err);
+void tree_list_free(struct tree_list *);
+
+// mkdir: remembered by this mount, not stored; parents must be there. EEXIST. The rules (path.h) are the caller's.
+int tree_make_dir(struct tree *, const char *path, struct err *err);
+// ENOTEMPTY, asking the store. ENOENT.
+int tree_remove_dir(struct tree *, const char *path, struct err *err);
+
+// Own changes, after the store took them.
+void tree_committed(struct tree *, const char *path, const struct object_info *);
+void tree_removed(struct tree *, const char *path);
+// Something else than known was found under this path (ESTALE): forget it.
+void tree_forget(struct tree *, const char *path);
+
+// HOST/latest: PARTITION -> its newest good backup, "DATE/NAME" (NAME: the partition's directory, or a file in DATE).
+// Not: incomplete files (FLAGS), what `is_writing` says is being written on this mount, names that begin with a dot,
+// dates past tomorrow. A newer DATE wins; in one DATE the newer COMMITTED (fetches headers of the newest candidates only).
+struct tree_latest {
+    char *partition;
+    char *target;
+};
+int tree_latest(struct tree *, const char *host, bool (*is_writing)(void *ctx, const char *path),
+                void *ctx, struct tree_latest **out, size_t *out_count, struct err *err);
+void tree_latest_free(struct tree_latest *, size_t count);
