@@ -91,6 +91,8 @@ int seal_header_open(const uint8_t *bytes, size_t len, const struct identities *
 // Checks the MAC with a file key that is known already.
 int seal_header_check(const uint8_t *bytes, size_t len, const uint8_t file_key[16],
                       struct err *err);
+// Bytes of the header that seal_sink writes for `recipients` X25519 recipients: fixed, whatever the record says.
+size_t seal_header_length(size_t recipients);
 void seal_pathtag(const uint8_t file_key[16], const char *path, uint8_t out[SEAL_PATHTAG_BYTES]);
 
 // --- Writing ---
