@@ -6,7 +6,9 @@
 #include "backend/base/err.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 struct conf { // strings are owned, never NULL: "" where not set
@@ -57,3 +59,10 @@ int conf_set(struct conf *, const char *assignment, struct err *err);
 // What belongs together and cannot be judged key by key.
 int conf_check(const struct conf *, struct err *err);
 void conf_free(struct conf *);
+
+struct conf_value {
+    const char *section, *key, *value;
+};
+// Writes the commented sample: every key with its default as a comment, except `values`, which are set. For init, and
+// without values it is conf/bakfs.conf.
+int conf_write(FILE *out, const struct conf_value *values, size_t count, struct err *err);
