@@ -1,0 +1,267 @@
+#include "backend/store/dir.h"
+
+#include "backend/base/num.h"
+#include "backend/base/scope.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define PUT_LEFT_SECONDS (24 * 60 * 60)
+
+// Puts that a killed process left. A put writes all the time, so a day without is dead, on any host that shares the
+// directory.
+static void remove_dead_puts(int tmp)
+{
+    int fd = openat(tmp, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    auto_dir DIR *dir = fdopendir(fd);
+    if (!dir) {
+        close(fd);
+        return;
+    }
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    const struct dirent *e;
+    while ((e = readdir(dir))) {
+        struct stat st;
+        if (strlen(e->d_name) == DIR_ID_CHARS + 4 &&
+            strcmp(e->d_name + DIR_ID_CHARS, ".put") == 0 &&
+            fstatat(tmp, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+            now.tv_sec - st.st_mtim.tv_sec > PUT_LEFT_SECONDS)
+            unlinkat(tmp, e->d_name, 0);
+    }
+}
+
+static int check(struct store *store, bool writable, struct err *err)
+{
+    struct dir_store *d = dir_of(store);
+    int fd = openat(d->root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return err_set(err, EACCES, "the store's directory '%s' cannot be read: %s", d->path,
+                       strerrordesc_np(errno));
+    close(fd);
+    if (!writable)
+        return 0;
+    auto_fd int tmp = -1;
+    char id[STORE_UPLOAD_ID_BYTES];
+    int rc = dir_open_tmp(d, &tmp, err);
+    if (rc == 0)
+        rc = dir_upload_begin(store, "check", id, err);
+    if (rc == 0)
+        rc = dir_upload_abort(store, "check", id, err);
+    if (rc < 0) {
+        (void)err_prefix(err,
+                         "the store's directory '%s' cannot be written (let the daemon's user "
+                         "write there, or mount with -o ro)",
+                         d->path);
+        return rc;
+    }
+    remove_dead_puts(tmp);
+    return 0;
+}
+
+static int head(struct store *store, const char *key, struct store_stat *out, struct err *err)
+{
+    auto_fd int fd = -1;
+    struct stat st;
+    int rc = dir_open_object(dir_of(store), key, &fd, &st, err);
+    if (rc == 0)
+        dir_stat_fill(&st, out);
+    return rc;
+}
+
+static int read_range(int fd, const char *key, uint64_t off, size_t len, uint8_t *buf,
+                      struct err *err)
+{
+    while (len > 0) {
+        ssize_t n = pread(fd, buf, len, (off_t)off);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return dir_fail(err, errno, "get", key);
+        if (n == 0) // files are never changed in place by us
+            return err_set(err, EUCLEAN, "get '%s': somebody cut it while it was read", key);
+        buf += n;
+        off += (uint64_t)n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+static int open_match(struct store *store, const char *key, const char *if_match, int *out_fd,
+                      struct store_stat *out, struct err *err)
+{
+    struct stat st;
+    auto_fd int fd = -1;
+    int rc = dir_open_object(dir_of(store), key, &fd, &st, err);
+    if (rc < 0)
+        return rc;
+    struct store_stat now;
+    dir_stat_fill(&st, &now);
+    if (if_match && strcmp(now.etag, if_match) != 0)
+        return err_set(err, ESTALE, "get '%s': another object stands there now", key);
+    *out = now;
+    *out_fd = fd;
+    fd = -1;
+    return 0;
+}
+
+static int get(struct store *store, const char *key, const char *if_match, uint64_t off, size_t len,
+               void *buf, size_t *out_len, struct store_stat *out, struct err *err)
+{
+    auto_fd int fd = -1;
+    struct store_stat now;
+    int rc = open_match(store, key, if_match, &fd, &now, err);
+    if (rc < 0)
+        return rc;
+    size_t n = off < now.size ? (size_t)min_u64(len, now.size - off) : 0;
+    rc = read_range(fd, key, off, n, buf, err);
+    if (rc < 0)
+        return rc;
+    *out_len = n;
+    if (out)
+        *out = now;
+    return 0;
+}
+
+static int get_tail(struct store *store, const char *key, const char *if_match, size_t len,
+                    void *buf, size_t *out_len, struct store_stat *out, struct err *err)
+{
+    auto_fd int fd = -1;
+    struct store_stat now;
+    int rc = open_match(store, key, if_match, &fd, &now, err);
+    if (rc < 0)
+        return rc;
+    size_t n = (size_t)min_u64(len, now.size);
+    rc = read_range(fd, key, now.size - n, n, buf, err);
+    if (rc < 0)
+        return rc;
+    *out_len = n;
+    if (out)
+        *out = now;
+    return 0;
+}
+
+// Removes the directories above `key` as long as they are empty. With the lock held, so no put of ours is between
+// making one and renaming into it.
+static void remove_empty_parents(struct dir_store *d, const char *key)
+{
+    char path[STORE_KEY_BYTES + 1];
+    snprintf(path, sizeof(path), "%s", key);
+    for (char *slash; (slash = strrchr(path, '/'));) {
+        *slash = '\0';
+        auto_fd int parent = -1;
+        const char *name;
+        if (dir_open_parent(d, path, false, &parent, &name, NULL) < 0 ||
+            unlinkat(parent, name, AT_REMOVEDIR) < 0)
+            return;
+    }
+}
+
+static int remove_object(struct store *store, const char *key, const char *if_match,
+                         struct err *err)
+{
+    struct dir_store *d = dir_of(store);
+    auto_fd int lock = -1;
+    auto_fd int parent = -1;
+    const char *name;
+    int rc = dir_key_check(key, NULL);
+    if (rc == 0)
+        rc = dir_open_parent(d, key, false, &parent, &name, err);
+    if (dir_absent(rc))
+        return 0;
+    if (rc == 0)
+        rc = dir_lock(d, &lock, err);
+    if (rc < 0)
+        return rc;
+    struct stat st;
+    if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? 0 : dir_fail(err, errno, "remove", key);
+    if (!S_ISREG(st.st_mode))
+        return 0;
+    struct store_stat now;
+    dir_stat_fill(&st, &now);
+    if (if_match && strcmp(now.etag, if_match) != 0)
+        return err_set(err, ESTALE, "remove '%s': another object stands there now", key);
+    if (unlinkat(parent, name, 0) < 0)
+        return errno == ENOENT ? 0 : dir_fail(err, errno, "remove", key);
+    if (fsync(parent) < 0)
+        return dir_fail(err, errno, "remove", key);
+    remove_empty_parents(d, key);
+    return 0;
+}
+
+static struct timespec now_local(struct store *store)
+{
+    (void)store;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return now;
+}
+
+static int64_t clock_offset_ms(struct store *store)
+{
+    (void)store;
+    return 0;
+}
+
+static void free_store(struct store *store)
+{
+    struct dir_store *d = dir_of(store);
+    close(d->root);
+    free(d->path);
+    free(d);
+}
+
+static const struct store_ops ops = {
+    .check = check,
+    .head = head,
+    .get = get,
+    .get_tail = get_tail,
+    .list = dir_list,
+    .put = dir_put,
+    .upload_begin = dir_upload_begin,
+    .put_part = dir_put_part,
+    .upload_complete = dir_upload_complete,
+    .upload_abort = dir_upload_abort,
+    .list_uploads = dir_list_uploads,
+    .copy = dir_copy,
+    .remove = remove_object,
+    .now = now_local,
+    .clock_offset_ms = clock_offset_ms,
+    .free = free_store,
+};
+
+int store_dir_new(const char *path, struct store **out, struct err *err)
+{
+    auto_free char *real = realpath(path, NULL);
+    if (!real && errno == ENOENT)
+        return err_set(err, ENOENT,
+                       "the store's directory '%s' does not exist: make it (mkdir -p), or correct "
+                       "[store] url",
+                       path);
+    auto_fd int root = real ? open(real, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (root < 0)
+        return dir_fail(err, errno, "open the store's directory", path);
+    struct dir_store *d = calloc(1, sizeof(*d));
+    if (!d)
+        return err_set(err, ENOMEM, "open the store's directory '%s': out of memory", path);
+    int n = snprintf(d->store.id, sizeof(d->store.id), "dir:%s", real);
+    if (n < 0 || (size_t)n >= sizeof(d->store.id)) {
+        free(d);
+        return err_set(err, ENAMETOOLONG, "the store's directory '%s' has too long a path", path);
+    }
+    d->store.ops = &ops;
+    d->store.limits = (struct store_limits){
+        .part_min = 1, .parts_max = 10000, .put_max = INT64_MAX, .complete_conditions = true};
+    d->root = root;
+    root = -1;
+    d->path = take(real);
+    *out = &d->store;
+    return 0;
+}
