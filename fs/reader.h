@@ -7,7 +7,10 @@
 // Decoded frames live in BLOCK_CACHE blocks, in one LRU over all readers, which gives way when writers need memory. With
 // no block to be had a read still works: it decodes into memory of its own downloader, reserved at the start.
 //
-// Threads: any; one lock per reader, never held across the store.
+// A frame that several wait for is fetched once. A failed GET fails only reads that need its frames, and is not
+// remembered: the next read tries again. An object stays open for a while after its last handle, with its frames.
+//
+// Threads: any; one lock over the set, for look-ups only, never held across the store.
 #pragma once
 
 #include "backend/base/blocks.h"
@@ -20,15 +23,16 @@
 struct readers; // the daemon's one set of readers: cache, downloaders
 struct read_handle;
 
-struct readers_conf {
+struct readers_conf { // all borrowed, and outlive the readers
     struct store *store;
     const struct identities *identities;
     struct blocks *blocks;
     unsigned downloads;    // threads
     uint64_t memory_bytes; // the whole budget: the window's bound follows from it
 };
+// Starts threads: after the fork. Sets the pool's reclaim hook.
 int readers_new(const struct readers_conf *, struct readers **out, struct err *err);
-void readers_free(struct readers *);
+void readers_free(struct readers *); // every handle was closed
 // Bytes fetched from the store so far, for status.
 uint64_t readers_fetched(struct readers *);
 
@@ -36,8 +40,10 @@ uint64_t readers_fetched(struct readers *);
 int reader_open(struct readers *, const char *path, const char *etag, struct read_handle **out,
                 struct err *err);
 const struct object_reader *reader_object(const struct read_handle *);
-// Up to `len` bytes at `off`, fewer only at the end of the file. -EBADMSG and the rest as of object_read_frames; the
-// sentence names object and plain offset. `direct` (O_DIRECT): always fetched, never from the cache.
+// Up to `len` bytes at `off`, fewer only at the end of the file. -EBADMSG and the rest as of object_read_frames, but EIO
+// when the object was replaced meanwhile; the sentence names object and plain offset. `direct` (O_DIRECT): from what was
+// fetched for direct reads of this very handle, each frame once per pass; never from the cache that others share.
 int reader_read(struct read_handle *, uint64_t off, void *out, size_t len, bool direct,
                 size_t *out_len, struct err *err);
+// Does not wait for what is being read ahead.
 void reader_close(struct read_handle *);
