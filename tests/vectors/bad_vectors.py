@@ -199,7 +199,7 @@ def frame_rules():
     yield Object("frame-magic", HELLO, frames=lambda f: [(b"\0" + f[0][0][1:],) + f[0][1:]]), "read", "frame"
     yield Object("frame-is-padding", HELLO, frames=lambda f: [(padding(16),) + f[0][1:]]), "read", "frame"
     yield Object("frame-bytes-behind", HELLO, frames=lambda f: [(f[0][0] + b"\0",) + f[0][1:]]), "read", "frame"
-    two = zstd_frame(b"hel") + zstd_frame(b"lo")
+    two = zstd_frame(b"he") + zstd_frame(b"llo")
     yield Object("frame-is-two", HELLO, frames=lambda f: [(two,) + f[0][1:]]), "read", "frame"
     yield Object("frame-and-padding", HELLO, frames=lambda f: [(f[0][0] + padding(8),) + f[0][1:]]), "read", "frame"
     yield Object("frames-exchanged", [bytes(FRAME), b"1" * FRAME], frames=exchange), "read", "frame"

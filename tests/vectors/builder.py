@@ -2,6 +2,7 @@
 version matters. Every step can be bent by a hook, to make objects that violate one rule. Written from
 backend/FORMAT.md."""
 
+import functools
 import hashlib
 import struct
 
@@ -24,6 +25,7 @@ def same(x):
     return x
 
 
+@functools.lru_cache(maxsize=8)  # a large vector is one frame a thousand times
 def zstd_frame(plain):
     """One frame, single segment, content size stated; RLE blocks where a block is one byte repeated, else raw."""
     out = struct.pack("<IBI", 0xFD2FB528, 0xA0, len(plain))
@@ -47,10 +49,15 @@ def tlv(kind, value):
     return struct.pack("<II", kind, len(value)) + value
 
 
+@functools.lru_cache(maxsize=8)
+def frame_sums(plain):
+    return hashlib.sha256(plain).digest(), xxhash.xxh64_intdigest(plain) & 0xFFFFFFFF
+
+
 def digest(frames):
     total = b""
     for i in range(0, len(frames), 1024):
-        total += hashlib.sha256(b"".join(hashlib.sha256(f).digest() for f in frames[i : i + 1024])).digest()
+        total += hashlib.sha256(b"".join(frame_sums(f)[0] for f in frames[i : i + 1024])).digest()
     return hashlib.sha256(total).digest()
 
 
@@ -81,7 +88,7 @@ class Object:
         frames = [
             (padding(p), 0, EMPTY_SUM)
             if isinstance(p, int)
-            else (zstd_frame(p), len(p), xxhash.xxh64_intdigest(p) & 0xFFFFFFFF)
+            else (zstd_frame(p), len(p), frame_sums(p)[1])
             for p in self.parts
         ]
         frames = self.hook("frames", frames)
@@ -147,7 +154,6 @@ class Object:
             "path": self.path,
             "size": sum(len(p) for p in self.plain),
             "digest": digest(self.plain).hex(),
-            "sha256": hashlib.sha256(b"".join(self.plain)).hexdigest(),
             "file_key": self.file_key.hex(),
             "nonce": self.nonce.hex(),
             "salt": self.salt.hex(),

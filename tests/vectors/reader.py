@@ -12,6 +12,7 @@ import argparse
 import calendar
 import hashlib
 import json
+import os
 import re
 import struct
 import sys
@@ -322,15 +323,14 @@ def main():
     a = p.parse_args()
     with open(a.object, "rb") as f:
         data = f.read()
-    plain = []
     try:
-        facts = read_object(data, agefile.identities_read(a.identity), a.path.encode(), plain.append)
+        with open(a.o or os.devnull, "wb") as f:
+            facts = read_object(data, agefile.identities_read(a.identity), a.path.encode(), f.write)
     except Refused as e:
+        if a.o:
+            os.unlink(a.o)  # never half a file
         print(json.dumps({"refused": e.rule, "why": str(e)}))
         return 1
-    if a.o:
-        with open(a.o, "wb") as f:
-            f.writelines(plain)
     print(json.dumps(facts, indent=1))
     return 0
 

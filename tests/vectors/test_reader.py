@@ -6,6 +6,7 @@
 """
 
 import argparse
+import io
 import json
 import os
 import subprocess
@@ -19,12 +20,12 @@ import zstandard
 
 
 def by_reader(data, scalars, path):
-    plain = []
+    plain = io.BytesIO()
     try:
-        facts = reader.read_object(data, scalars, path.encode(), plain.append)
+        facts = reader.read_object(data, scalars, path.encode(), plain.write)
     except reader.Refused as e:
         return e.rule, str(e), None
-    return "", facts, b"".join(plain)
+    return "", facts, plain.getbuffer()
 
 
 def by_tools(key, obj):
@@ -44,7 +45,7 @@ def check_good(top, fact, scalars, tools):
         return "refused by %s: %s" % (rule, facts)
     if (facts["digest"], facts["size"], len(plain)) != (fact["digest"], fact["size"], fact["size"]):
         return "read as something else"
-    if tools:
+    if tools and len(plain) < 64 << 20:  # everything is in memory here
         out, packed = by_tools(os.path.join(top, fact["recipients"][0] + ".key"), name)
         if out != plain:
             return "age and zstd read something else"
