@@ -1,5 +1,6 @@
 #include "conf/table.h"
 
+#include "backend/base/nearest.h"
 #include "backend/base/num.h"
 
 #include <errno.h>
@@ -328,29 +329,6 @@ static bool key_is(const char *pattern, const char *key)
     return strcmp(pattern, key) == 0;
 }
 
-// How many letters to add, drop or change (Levenshtein); long words are simply far away.
-static unsigned distance(const char *a, const char *b)
-{
-    enum { LONGEST = 32 };
-    size_t la = strlen(a), lb = strlen(b);
-    if (la > LONGEST || lb > LONGEST)
-        return LONGEST;
-    unsigned row[LONGEST + 1];
-    for (size_t j = 0; j <= lb; j++)
-        row[j] = (unsigned)j;
-    for (size_t i = 1; i <= la; i++) {
-        unsigned diagonal = row[0];
-        row[0] = (unsigned)i;
-        for (size_t j = 1; j <= lb; j++) {
-            unsigned change = diagonal + (a[i - 1] != b[j - 1]);
-            unsigned shift = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
-            diagonal = row[j];
-            row[j] = change < shift ? change : shift;
-        }
-    }
-    return row[lb];
-}
-
 int conf_section_check(const char *section, struct err *err)
 {
     const char *nearest = "";
@@ -358,7 +336,7 @@ int conf_section_check(const char *section, struct err *err)
     for (size_t i = 0; i < conf_key_count; i++) {
         if (section_is(conf_keys[i].section, section))
             return 0;
-        unsigned d = distance(conf_keys[i].section, section);
+        unsigned d = word_distance(conf_keys[i].section, section);
         if (d < best) {
             best = d;
             nearest = conf_keys[i].section;
@@ -389,7 +367,7 @@ const struct conf_key *conf_key_find(const char *section, const char *key, struc
         }
         if (key_is(k->key, key))
             return k;
-        unsigned d = distance(k->key, key);
+        unsigned d = word_distance(k->key, key);
         if (d < best) {
             best = d;
             nearest = k;

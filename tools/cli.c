@@ -1,0 +1,113 @@
+#include "tools/cli.h"
+
+#include "backend/base/nearest.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+
+int cli_fail(const char *verb, const struct err *err, const char *hint)
+{
+    fprintf(stderr, "%s: ", verb);
+    cli_print_safe(stderr, err->text);
+    fputc('\n', stderr);
+    if (hint)
+        fprintf(stderr, "hint: %s\n", hint);
+    return CLI_FAILED;
+}
+
+int cli_usage(const char *verb, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fprintf(stderr, "%s: ", verb);
+    vfprintf(stderr, format, args);
+    fprintf(stderr, "\nhint: %s --help\n", verb);
+    va_end(args);
+    return CLI_USAGE;
+}
+
+int cli_help(const char *help)
+{
+    fputs(help, stdout);
+    return cli_finish("bakfs", CLI_DONE);
+}
+
+int cli_finish(const char *verb, int code)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return code;
+    fprintf(stderr, "%s: write the output: %s\n", verb, strerror(errno ? errno : EIO));
+    return CLI_FAILED;
+}
+
+void cli_print_safe(FILE *out, const char *text)
+{
+    for (const char *p = text; *p; p++) {
+        bool control = (unsigned char)*p < 0x20 || *p == 0x7f;
+        fputc(control ? '?' : *p, out);
+    }
+}
+
+// Bytes of the UTF-8 character at `p` (RFC 3629: no overlong forms, no surrogates), 0 when there is none.
+static size_t utf8_length(const unsigned char *p)
+{
+    static const struct {
+        unsigned char low, high; // first byte
+        unsigned char second_low, second_high;
+        unsigned char length;
+    } forms[] = {
+        {0x00, 0x7f, 0, 0, 1},       {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
+    };
+    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+        if (p[0] < forms[i].low || p[0] > forms[i].high)
+            continue;
+        if (forms[i].length > 1 && (p[1] < forms[i].second_low || p[1] > forms[i].second_high))
+            return 0;
+        for (size_t k = 2; k < forms[i].length; k++)
+            if ((p[k] & 0xc0) != 0x80)
+                return 0;
+        return forms[i].length;
+    }
+    return 0;
+}
+
+void cli_print_json(FILE *out, const char *text)
+{
+    fputc('"', out);
+    const unsigned char *p = (const unsigned char *)text;
+    while (*p) {
+        size_t len = utf8_length(p);
+        if (len == 0) {
+            fputs("\\ufffd", out);
+            p++;
+            continue;
+        }
+        if (*p == '"' || *p == '\\')
+            fprintf(out, "\\%c", *p);
+        else if (*p < 0x20 || *p == 0x7f)
+            fprintf(out, "\\u%04x", *p);
+        else
+            fwrite(p, 1, len, out);
+        p += len;
+    }
+    fputc('"', out);
+}
+
+const char *cli_nearest(const char *given, const char *const *words)
+{
+    const char *best = NULL;
+    unsigned least = (unsigned)strlen(given) / 2 + 1; // half of it may be wrong
+    for (; *words; words++) {
+        unsigned n = word_distance(given, *words);
+        if (n < least) {
+            least = n;
+            best = *words;
+        }
+    }
+    return best;
+}
