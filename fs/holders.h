@@ -1,0 +1,32 @@
+// Who holds a file: from /proc. FUSE calls flush for every close of every duplicate of a descriptor; which of them is the
+// last of the processes that opened or wrote the file stands only in /proc/PID/fdinfo.
+//
+// Reads /proc afresh at each call; no state. Threads: any.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+// The thread group of a thread (FUSE gives thread ids). 0: not to be seen from here (another pid namespace, gone).
+pid_t holders_group(pid_t tid);
+
+enum holder_exit {
+    HOLDER_ALIVE,  // or cannot be seen: nothing is held against it
+    HOLDER_EXITED, // is exiting with code 0, or with a code that cannot be read
+    HOLDER_FAILED, // is exiting with another code
+    HOLDER_KILLED, // is dying of a signal
+};
+
+// How a thread that calls flush is doing: flags and exit code in /proc/TID/stat (proc(5), fields 9 and 52).
+// *out_code: the exit code, or the signal.
+enum holder_exit holders_exit(pid_t tid, int *out_code);
+
+enum holders_seen { HOLDERS_NONE, HOLDERS_HELD, HOLDERS_BLIND };
+
+// Does the thread group hold a descriptor of inode `ino` that it could write through? BLIND: it lives, and its fdinfo
+// cannot be read (no CAP_SYS_PTRACE).
+enum holders_seen holders_has(pid_t group, uint64_t ino);
+
+// Can this daemon judge exit codes and see others' descriptors at all? (CAP_SYS_PTRACE)
+bool holders_can_see(void);

@@ -1,0 +1,180 @@
+#include "fs/nodes.h"
+
+#include "backend/base/crypto.h"
+#include "backend/base/scope.h"
+
+#include <errno.h>
+#include <search.h>
+#include <string.h>
+
+struct nodes {
+    struct node root;
+    pthread_mutex_t lock;
+    void *by_ino; // tsearch trees; by_path has current nodes only
+    void *by_path;
+    uint64_t ino_base, ino_next;
+};
+
+static int compare_ino(const void *a, const void *b)
+{
+    uint64_t x = ((const struct node *)a)->ino, y = ((const struct node *)b)->ino;
+    return x < y ? -1 : x > y;
+}
+
+static int compare_path(const void *a, const void *b)
+{
+    return strcmp(((const struct node *)a)->path, ((const struct node *)b)->path);
+}
+
+int nodes_new(struct nodes **out, struct err *err)
+{
+    struct nodes *nodes = calloc(1, sizeof(*nodes));
+    if (!nodes)
+        return err_errno(err, ENOMEM, "make the inode table");
+    pthread_mutex_init(&nodes->lock, NULL);
+    uint32_t upper;
+    crypto_random(&upper, sizeof(upper));
+    nodes->ino_base = (uint64_t)((upper & 0x7fffffff) | 0x40000000) << 32;
+    nodes->root = (struct node){
+        .ino = NODE_ROOT_INO,
+        .kind = NODE_DIR,
+        .path = (char[]){""},
+        .stat = {.kind = TREE_DIR},
+        .current = true,
+    };
+    nodes->root.path = strdup("");
+    if (!nodes->root.path) {
+        free(nodes);
+        return err_errno(err, ENOMEM, "make the inode table");
+    }
+    *out = nodes;
+    return 0;
+}
+
+static void free_node(void *p)
+{
+    struct node *node = p;
+    free(node->path);
+    free(node);
+}
+
+static void keep_node(void *p)
+{
+    (void)p; // by_ino frees it
+}
+
+void nodes_free(struct nodes *nodes)
+{
+    if (!nodes)
+        return;
+    tdestroy(nodes->by_path, keep_node);
+    tdestroy(nodes->by_ino, free_node);
+    free(nodes->root.path);
+    pthread_mutex_destroy(&nodes->lock);
+    free(nodes);
+}
+
+struct node *nodes_by_ino(struct nodes *nodes, uint64_t ino)
+{
+    if (ino == NODE_ROOT_INO)
+        return &nodes->root;
+    struct node key = {.ino = ino};
+    auto_unlock pthread_mutex_t *held = scope_lock(&nodes->lock);
+    struct node **found = tfind(&key, &nodes->by_ino, compare_ino);
+    return found ? *found : NULL;
+}
+
+static struct node *find_path(struct nodes *nodes, const char *path)
+{
+    struct node key;
+    memcpy(&key.path, &path, sizeof(path)); // the key is only compared
+    struct node **found = tfind(&key, &nodes->by_path, compare_path);
+    return found ? *found : NULL;
+}
+
+static void detach(struct nodes *nodes, struct node *node)
+{
+    tdelete(node, &nodes->by_path, compare_path);
+    node->current = false;
+}
+
+static struct node *add_node(struct nodes *nodes, const char *path, enum node_kind kind)
+{
+    struct node *node = calloc(1, sizeof(*node));
+    if (!node)
+        return NULL;
+    node->ino = nodes->ino_base | ++nodes->ino_next;
+    node->kind = kind;
+    node->current = true;
+    node->path = strdup(path);
+    if (!node->path || !tsearch(node, &nodes->by_ino, compare_ino)) {
+        free_node(node);
+        return NULL;
+    }
+    if (!tsearch(node, &nodes->by_path, compare_path)) {
+        tdelete(node, &nodes->by_ino, compare_ino);
+        free_node(node);
+        return NULL;
+    }
+    return node;
+}
+
+struct node *nodes_found(struct nodes *nodes, const char *path, enum node_kind kind,
+                         const struct tree_stat *stat)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&nodes->lock);
+    struct node *node = find_path(nodes, path);
+    if (node &&
+        (node->kind != kind || strcmp(node->stat.info.stat.etag, stat->info.stat.etag) != 0)) {
+        detach(nodes, node);
+        node = NULL;
+    }
+    if (!node)
+        node = add_node(nodes, path, kind);
+    if (node) {
+        node->stat = *stat;
+        node->lookups++;
+    }
+    return node;
+}
+
+void nodes_set(struct nodes *nodes, struct node *node, const struct tree_stat *stat)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&nodes->lock);
+    node->stat = *stat;
+}
+
+struct tree_stat nodes_stat(struct nodes *nodes, const struct node *node)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&nodes->lock);
+    return node->stat;
+}
+
+bool nodes_is_current(struct nodes *nodes, const struct node *node)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&nodes->lock);
+    return node->current;
+}
+
+void nodes_detach(struct nodes *nodes, const char *path)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&nodes->lock);
+    struct node *node = find_path(nodes, path);
+    if (node)
+        detach(nodes, node);
+}
+
+void nodes_forget(struct nodes *nodes, uint64_t ino, uint64_t lookups)
+{
+    struct node *node = nodes_by_ino(nodes, ino);
+    if (!node || node == &nodes->root)
+        return;
+    auto_unlock pthread_mutex_t *held = scope_lock(&nodes->lock);
+    node->lookups -= lookups < node->lookups ? lookups : node->lookups;
+    if (node->lookups > 0)
+        return;
+    if (node->current)
+        detach(nodes, node);
+    tdelete(node, &nodes->by_ino, compare_ino);
+    free_node(node);
+}

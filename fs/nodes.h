@@ -1,0 +1,51 @@
+// Inodes: what the kernel holds by number. One inode per ETag: a name that is found with another ETag gets a new inode, so
+// that no cached page or size of the old object is ever taken for the new one's. Inode numbers have random upper bits:
+// /proc/PID/fdinfo is searched by them, and /dev/null is inode 3.
+//
+// Threads: any. A node lives while the kernel or a node_ref holds it; its path, kind and number never change.
+#pragma once
+
+#include "fs/tree.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define NODE_ROOT_INO 1
+
+struct nodes;
+
+enum node_kind {
+    NODE_DIR,
+    NODE_FILE,
+    NODE_LATEST,      // HOST/latest
+    NODE_LATEST_LINK, // HOST/latest/PARTITION
+    NODE_STATUS_DIR,  // .bakfs
+    NODE_STATUS_FILE,
+};
+
+struct node {
+    uint64_t ino;
+    enum node_kind kind;
+    char *path; // "" for the root
+    // below: by nodes_stat and nodes_set only
+    struct tree_stat stat;
+    bool current; // the path still leads here
+    uint64_t lookups;
+};
+
+int nodes_new(struct nodes **out, struct err *err);
+void nodes_free(struct nodes *);
+
+// The node of a number the kernel gave. The kernel's own references keep it alive during the request.
+struct node *nodes_by_ino(struct nodes *, uint64_t ino);
+// The node for `path` as `stat` shows it, with one more lookup: the current one if kind and ETag agree, else a new one.
+// NULL: no memory.
+struct node *nodes_found(struct nodes *, const char *path, enum node_kind kind,
+                         const struct tree_stat *stat);
+// A file of this mount's own: a node for what is being written, or whose new object was just stored.
+void nodes_set(struct nodes *, struct node *, const struct tree_stat *stat);
+struct tree_stat nodes_stat(struct nodes *, const struct node *);
+bool nodes_is_current(struct nodes *, const struct node *);
+// The path leads elsewhere, or nowhere: the next lookup makes a new node.
+void nodes_detach(struct nodes *, const char *path);
+void nodes_forget(struct nodes *, uint64_t ino, uint64_t lookups);

@@ -1,0 +1,521 @@
+#include "fs/writer.h"
+
+#include "backend/base/num.h"
+#include "backend/base/scope.h"
+#include "fs/holders.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+
+enum state { WRITING, COMMITTED, FAILED };
+
+struct writer {
+    struct writers *all;
+    char *path;
+    uint64_t ino;
+    struct store_cond cond;
+    char if_match[STORE_ETAG_BYTES];
+    // read without a lock
+    _Atomic uint64_t size, acked_bytes;
+    _Atomic int64_t mtime_ns;
+    // under all->lock
+    unsigned handles;
+    struct writer *next;
+    bool listed;
+
+    pthread_mutex_t lock; // what follows is under it
+    enum state state;
+    struct object_writer *object;
+    bool written;     // any byte or length was given since it was opened
+    bool holder_died; // some holder failed while the file was empty
+    bool mtime_set;   // by utimens: a later write does not change it
+    pid_t *groups;    // thread groups that opened or wrote it
+    size_t group_count;
+    pid_t last_tid; // whose group is known to be in `groups`
+    struct err failure;
+    struct object_info info;
+};
+
+struct writers {
+    struct writers_conf conf;
+    pthread_mutex_t lock;
+    pthread_cond_t fewer;
+    struct writer *first; // those in state WRITING
+    unsigned count;
+};
+
+// --- The table ---
+
+int writers_new(const struct writers_conf *conf, struct writers **out, struct err *err)
+{
+    struct writers *all = calloc(1, sizeof(*all));
+    if (!all)
+        return err_errno(err, ENOMEM, "make the table of writers");
+    all->conf = *conf;
+    pthread_mutex_init(&all->lock, NULL);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&all->fewer, &attr);
+    pthread_condattr_destroy(&attr);
+    *out = all;
+    return 0;
+}
+
+static struct writer *find(struct writers *all, const char *path)
+{
+    struct writer *w = all->first;
+    while (w && strcmp(w->path, path) != 0)
+        w = w->next;
+    return w;
+}
+
+static void unlist(struct writer *w)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&w->all->lock);
+    if (!w->listed)
+        return;
+    struct writer **link = &w->all->first;
+    while (*link != w)
+        link = &(*link)->next;
+    *link = w->next;
+    w->listed = false;
+    w->all->count--;
+    pthread_cond_broadcast(&w->all->fewer);
+}
+
+bool writers_is_writing(struct writers *all, const char *path)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&all->lock);
+    return find(all, path) != NULL;
+}
+
+struct writer_look writer_look(const struct writer *w)
+{
+    int64_t ns = w->mtime_ns;
+    int64_t sec = ns / 1000000000, rest = ns % 1000000000;
+    if (rest < 0) {
+        sec--;
+        rest += 1000000000;
+    }
+    return (struct writer_look){
+        .size = w->size,
+        .acked_bytes = w->acked_bytes,
+        .mtime = {.tv_sec = sec, .tv_nsec = rest},
+    };
+}
+
+bool writers_look(struct writers *all, const char *path, struct writer_look *out)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&all->lock);
+    const struct writer *w = find(all, path);
+    if (w)
+        *out = writer_look(w);
+    return w != NULL;
+}
+
+void writers_each(struct writers *all,
+                  void (*each)(void *ctx, const char *path, const struct writer_look *), void *ctx)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&all->lock);
+    for (const struct writer *w = all->first; w; w = w->next) {
+        struct writer_look look = writer_look(w);
+        each(ctx, w->path, &look);
+    }
+}
+
+unsigned writers_count(struct writers *all)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&all->lock);
+    return all->count;
+}
+
+unsigned writers_drain(struct writers *all, uint64_t deadline_ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += (time_t)(deadline_ms / 1000);
+    until.tv_nsec += (long)(deadline_ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    auto_unlock pthread_mutex_t *held = scope_lock(&all->lock);
+    while (all->count > 0 && pthread_cond_timedwait(&all->fewer, &all->lock, &until) == 0)
+        continue;
+    return all->count;
+}
+
+// --- One file ---
+
+static void set_mtime_now(struct writer *w)
+{
+    struct timespec now = w->all->conf.store->ops->now(w->all->conf.store);
+    w->mtime_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static bool is_member(const struct writer *w, pid_t group)
+{
+    for (size_t i = 0; i < w->group_count; i++)
+        if (w->groups[i] == group)
+            return true;
+    return false;
+}
+
+// Whoever opens or writes becomes a member. One that cannot be seen does not: its flush is judged as blind.
+static void add_member(struct writer *w, pid_t tid)
+{
+    if (tid == w->last_tid)
+        return;
+    pid_t group = holders_group(tid);
+    if (group > 0 && !is_member(w, group)) {
+        pid_t *more = reallocarray(w->groups, w->group_count + 1, sizeof(*more));
+        if (!more)
+            return; // its close will not commit; the last release does
+        w->groups = more;
+        w->groups[w->group_count++] = group;
+    }
+    w->last_tid = tid;
+}
+
+static int start_object(struct writer *w, struct err *err)
+{
+    return object_create(w->all->conf.object, w->path, &w->cond, &w->object, err);
+}
+
+static void free_writer(struct writer *w)
+{
+    object_writer_free(w->object);
+    pthread_mutex_destroy(&w->lock);
+    free(w->groups);
+    free(w->path);
+    free(w);
+}
+
+int writers_begin(struct writers *all, const char *path, uint64_t ino,
+                  const struct store_cond *cond, pid_t tid, struct writer **out, struct err *err)
+{
+    struct writer *w = calloc(1, sizeof(*w));
+    if (!w || !(w->path = strdup(path))) {
+        free(w);
+        return err_errno(err, ENOMEM, "open '%s'", path);
+    }
+    pthread_mutex_init(&w->lock, NULL);
+    w->all = all;
+    w->ino = ino;
+    w->handles = 1;
+    w->cond = *cond;
+    if (cond->if_match) {
+        snprintf(w->if_match, sizeof(w->if_match), "%s", cond->if_match);
+        w->cond.if_match = w->if_match;
+    }
+    set_mtime_now(w);
+    add_member(w, tid);
+    int rc = start_object(w, err);
+    if (rc) {
+        free_writer(w);
+        return rc;
+    }
+    pthread_mutex_lock(&all->lock);
+    if (find(all, path)) {
+        rc = err_set(err, EBUSY, "'%s' is being written already", path);
+    } else {
+        w->next = all->first;
+        all->first = w;
+        w->listed = true;
+        all->count++;
+    }
+    pthread_mutex_unlock(&all->lock);
+    if (rc)
+        free_writer(w);
+    else
+        *out = w;
+    return rc;
+}
+
+struct writer *writers_join(struct writers *all, const char *path, pid_t tid)
+{
+    pthread_mutex_lock(&all->lock);
+    struct writer *w = find(all, path);
+    if (w)
+        w->handles++;
+    pthread_mutex_unlock(&all->lock);
+    if (w) {
+        auto_unlock pthread_mutex_t *held = scope_lock(&w->lock);
+        add_member(w, tid);
+    }
+    return w;
+}
+
+// Latches; nothing will be stored. Called with the lock.
+static int fail(struct writer *w, const struct err *failure)
+{
+    w->state = FAILED;
+    w->failure = *failure;
+    object_writer_free(take(w->object));
+    unlist(w);
+    w->all->conf.failed(w->all->conf.ctx, w->path, &w->failure);
+    return -failure->code;
+}
+
+static int latch(struct writer *w, struct err *err)
+{
+    struct err failure = *err;
+    fail(w, &failure);
+    return err_copy(err, &failure);
+}
+
+static int check_open(const struct writer *w, struct err *err)
+{
+    if (w->state == FAILED)
+        return err_copy(err, &w->failure);
+    if (w->state == COMMITTED)
+        return err_set(err, EPERM, "'%s' was stored already; open it anew to overwrite it",
+                       w->path);
+    return 0;
+}
+
+// Zeros up to `size`: holes, and a length set beyond what was written.
+static int extend(struct writer *w, uint64_t size, struct err *err)
+{
+    static const uint8_t zeros[65536];
+    struct packer *packer = object_writer_packer(w->object);
+    for (uint64_t at = packer_size(packer); at < size; at = packer_size(packer)) {
+        int rc = packer_write(packer, zeros, (size_t)min_u64(size - at, sizeof(zeros)), err);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+static int put_bytes(struct writer *w, uint64_t off, const uint8_t *bytes, size_t len,
+                     struct err *err)
+{
+    struct packer *packer = object_writer_packer(w->object);
+    uint64_t end = packer_size(packer);
+    if (off > end) {
+        int rc = extend(w, off, err);
+        if (rc)
+            return rc;
+        end = off;
+    }
+    size_t old = (size_t)min_u64(end - off, len);
+    if (old > 0) {
+        int rc = packer_rewrite(packer, off, bytes, old, err);
+        if (rc == -EOPNOTSUPP)
+            return err_set(err, EIO,
+                           "bytes %llu to %llu were sent already and cannot be changed: "
+                           "write the file in order (only the first part of it stays open)",
+                           (unsigned long long)off, (unsigned long long)(off + old));
+        if (rc)
+            return rc;
+    }
+    return old < len ? packer_write(packer, bytes + old, len - old, err) : 0;
+}
+
+int writer_write(struct writer *w, pid_t tid, uint64_t off, const void *bytes, size_t len,
+                 struct err *err)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&w->lock);
+    int rc = check_open(w, err);
+    if (rc)
+        return rc;
+    if (off > OBJECT_SIZE_MAX - len)
+        return err_set(err, EFBIG, "a file has at most 2^63-1 bytes");
+    add_member(w, tid);
+    w->written = true;
+    rc = put_bytes(w, off, bytes, len, err);
+    if (rc)
+        return latch(w, err);
+    if (off + len > w->size)
+        w->size = off + len;
+    w->acked_bytes = object_writer_acked(w->object);
+    if (!w->mtime_set)
+        set_mtime_now(w);
+    return 0;
+}
+
+// Nothing of the old content may remain: a new object, with a new file key.
+static int start_anew(struct writer *w, struct err *err)
+{
+    object_writer_free(take(w->object));
+    int rc = start_object(w, err);
+    if (rc)
+        return latch(w, err);
+    w->size = 0;
+    return 0;
+}
+
+int writer_truncate(struct writer *w, uint64_t size, struct err *err)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&w->lock);
+    int rc = check_open(w, err);
+    if (rc || size == w->size)
+        return rc;
+    if (size > OBJECT_SIZE_MAX)
+        return err_set(err, EFBIG, "a file has at most 2^63-1 bytes");
+    w->written = true;
+    if (size == 0)
+        return start_anew(w, err);
+    if (size < packer_size(object_writer_packer(w->object))) {
+        err_set(err, EIO, "cutting a file that is being written to %llu bytes: not yet",
+                (unsigned long long)size);
+        return latch(w, err); // an ignored ftruncate must not store something else
+    }
+    w->size = size; // zeros follow when written past, or at the commit
+    return 0;
+}
+
+void writer_set_mtime(struct writer *w, struct timespec mtime)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&w->lock);
+    if (w->state != WRITING)
+        return;
+    w->mtime_ns = (int64_t)mtime.tv_sec * 1000000000 + mtime.tv_nsec;
+    w->mtime_set = true;
+}
+
+// Called with the lock, in state WRITING.
+static int commit(struct writer *w, struct err *err)
+{
+    int rc = extend(w, w->size, err);
+    if (rc)
+        return latch(w, err);
+    struct object_times times = {
+        .mtime = writer_look(w).mtime,
+        .committed = w->all->conf.store->ops->now(w->all->conf.store),
+        .complete = SEAL_COMPLETE_UNKNOWN,
+    };
+    rc = object_writer_commit(w->object, &times, &w->info, err);
+    if (rc)
+        return latch(w, err);
+    object_writer_free(take(w->object));
+    w->state = COMMITTED;
+    // known to the tree before it leaves the table, or it would not be there in between
+    w->all->conf.committed(w->all->conf.ctx, w->path, &w->info);
+    unlist(w);
+    return 0;
+}
+
+// Did the caller of this flush die as a writer? Latches.
+static int judge_death(struct writer *w, pid_t tid, pid_t group, struct err *err)
+{
+    int code;
+    enum holder_exit exit = holders_exit(tid, &code);
+    if ((exit != HOLDER_KILLED && exit != HOLDER_FAILED) || w->all->conf.publish_failed)
+        return 0;
+    if (!is_member(w, group)) { // it only inherited the descriptor
+        w->holder_died |= !w->written;
+        return 0;
+    }
+    if (exit == HOLDER_KILLED)
+        err_set(err, EIO, "its writer, process %d, was killed by signal %d: nothing was stored",
+                group, code);
+    else
+        err_set(err, EIO, "its writer, process %d, exited with status %d: nothing was stored",
+                group, code);
+    return latch(w, err);
+}
+
+int writer_flush(struct writer *w, pid_t tid, struct err *err)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&w->lock);
+    if (w->state == COMMITTED)
+        return 0;
+    if (w->state == FAILED)
+        return err_copy(err, &w->failure);
+    pid_t group = holders_group(tid);
+    int rc = judge_death(w, tid, group, err);
+    if (rc || !w->written)
+        return rc;
+    bool blind = group == 0 || holders_has(group, w->ino) == HOLDERS_BLIND;
+    for (size_t i = 0; i < w->group_count && !blind; i++) {
+        if (holders_has(w->groups[i], w->ino) == HOLDERS_HELD) {
+            rc = object_writer_sync(w->object, err);
+            return rc ? latch(w, err) : 0;
+        }
+    }
+    return commit(w, err);
+}
+
+int writer_sync(struct writer *w, struct err *err)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&w->lock);
+    if (w->state == COMMITTED)
+        return 0;
+    int rc = check_open(w, err);
+    if (rc)
+        return rc;
+    rc = object_writer_sync(w->object, err);
+    return rc ? latch(w, err) : 0;
+}
+
+bool writer_committed(struct writer *w, struct object_info *out)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&w->lock);
+    if (w->state == COMMITTED)
+        *out = w->info;
+    return w->state == COMMITTED;
+}
+
+// Nobody holds it any more, and no flush committed it.
+static void commit_left(struct writer *w)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&w->lock);
+    if (w->state != WRITING)
+        return;
+    struct err err;
+    if (!w->written && w->holder_died) {
+        err_set(&err, EIO, "a process that held it failed before a byte was written");
+        fail(w, &err);
+        return;
+    }
+    commit(w, &err); // its failure was reported by the hook
+}
+
+void writer_release(struct writer *w)
+{
+    pthread_mutex_lock(&w->all->lock);
+    bool last = --w->handles == 0;
+    pthread_mutex_unlock(&w->all->lock);
+    if (!last)
+        return;
+    commit_left(w);
+    // a path may have been joined again between the two
+    pthread_mutex_lock(&w->all->lock);
+    last = w->handles == 0;
+    pthread_mutex_unlock(&w->all->lock);
+    if (last)
+        free_writer(w);
+}
+
+// The session ended before the kernel released these: what a process still holds is not whole.
+static void end_unreleased(struct writer *w)
+{
+    bool is_held = false;
+    for (size_t i = 0; i < w->group_count; i++)
+        is_held |= holders_has(w->groups[i], w->ino) == HOLDERS_HELD;
+    if (!is_held) {
+        commit_left(w);
+        return;
+    }
+    auto_unlock pthread_mutex_t *held = scope_lock(&w->lock);
+    struct err err;
+    err_set(&err, EIO, "the mount ended while it was being written: nothing was stored");
+    fail(w, &err);
+}
+
+void writers_free(struct writers *all)
+{
+    if (!all)
+        return;
+    while (all->first) {
+        struct writer *w = all->first;
+        end_unreleased(w); // takes it off the list
+        free_writer(w);
+    }
+    pthread_cond_destroy(&all->fewer);
+    pthread_mutex_destroy(&all->lock);
+    free(all);
+}
