@@ -144,6 +144,14 @@ void nodes_set(struct nodes *nodes, struct node *node, const struct tree_stat *s
     node->stat = *stat;
 }
 
+void nodes_committed(struct nodes *nodes, const char *path, const struct tree_stat *stat)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&nodes->lock);
+    struct node *node = find_path(nodes, path);
+    if (node && node->kind == NODE_FILE && !*node->stat.info.stat.etag)
+        node->stat = *stat;
+}
+
 struct tree_stat nodes_stat(struct nodes *nodes, const struct node *node)
 {
     auto_unlock pthread_mutex_t *held = scope_lock(&nodes->lock);

@@ -46,6 +46,8 @@ struct node *nodes_found(struct nodes *, const char *path, enum node_kind kind,
 void nodes_set(struct nodes *, struct node *, const struct tree_stat *stat);
 struct tree_stat nodes_stat(struct nodes *, const struct node *);
 bool nodes_is_current(struct nodes *, const struct node *);
+// The file under `path` was stored: the node that stood for it while it was written goes on with the new object's stat.
+void nodes_committed(struct nodes *, const char *path, const struct tree_stat *stat);
 // The path leads elsewhere, or nowhere: the next lookup makes a new node.
 void nodes_detach(struct nodes *, const char *path);
 void nodes_forget(struct nodes *, uint64_t ino, uint64_t lookups);

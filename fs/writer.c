@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 
 enum state { WRITING, COMMITTED, FAILED };
@@ -459,10 +460,9 @@ bool writer_committed(struct writer *w, struct object_info *out)
     return w->state == COMMITTED;
 }
 
-// Nobody holds it any more, and no flush committed it.
+// Nobody holds it any more, and no flush committed it. Called with the lock.
 static void commit_left(struct writer *w)
 {
-    auto_unlock pthread_mutex_t *held = scope_lock(&w->lock);
     if (w->state != WRITING)
         return;
     struct err err;
@@ -474,18 +474,32 @@ static void commit_left(struct writer *w)
     commit(w, &err); // its failure was reported by the hook
 }
 
+static unsigned add_handles(struct writer *w, int more)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&w->all->lock);
+    w->handles = (unsigned)((int)w->handles + more);
+    return w->handles;
+}
+
 void writer_release(struct writer *w)
 {
-    pthread_mutex_lock(&w->all->lock);
-    bool last = --w->handles == 0;
-    pthread_mutex_unlock(&w->all->lock);
-    if (!last)
-        return;
-    commit_left(w);
-    // a path may have been joined again between the two
-    pthread_mutex_lock(&w->all->lock);
-    last = w->handles == 0;
-    pthread_mutex_unlock(&w->all->lock);
+    pthread_mutex_lock(&w->lock);
+    bool last = add_handles(w, -1) == 0;
+    if (last) {
+        commit_left(w);
+        // somebody may have joined while it was committed; off the table now, nobody else can
+        last = add_handles(w, 0) == 0;
+    }
+    pthread_mutex_unlock(&w->lock);
+    if (last)
+        free_writer(w);
+}
+
+void writer_abandon(struct writer *w)
+{
+    pthread_mutex_lock(&w->lock);
+    bool last = add_handles(w, -1) == 0 && w->state != WRITING;
+    pthread_mutex_unlock(&w->lock);
     if (last)
         free_writer(w);
 }
@@ -496,11 +510,11 @@ static void end_unreleased(struct writer *w)
     bool is_held = false;
     for (size_t i = 0; i < w->group_count; i++)
         is_held |= holders_has(w->groups[i], w->ino) == HOLDERS_HELD;
+    auto_unlock pthread_mutex_t *held = scope_lock(&w->lock);
     if (!is_held) {
         commit_left(w);
         return;
     }
-    auto_unlock pthread_mutex_t *held = scope_lock(&w->lock);
     struct err err;
     err_set(&err, EIO, "the mount ended while it was being written: nothing was stored");
     fail(w, &err);

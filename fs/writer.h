@@ -65,6 +65,8 @@ int writer_flush(struct writer *, pid_t tid, struct err *err);
 int writer_sync(struct writer *, struct err *err);
 // One handle less; the last one commits what is left, and frees.
 void writer_release(struct writer *);
+// One handle less of a session that ended: nothing is committed here, writers_free judges what is left.
+void writer_abandon(struct writer *);
 // True, and what was stored, once it is committed.
 bool writer_committed(struct writer *, struct object_info *out);
 struct writer_look writer_look(const struct writer *);

@@ -1,0 +1,537 @@
+#include "fs/ops.h"
+
+#include "backend/base/log.h"
+#include "backend/base/num.h"
+#include "backend/base/scope.h"
+#include "fs/errmap.h"
+#include "fs/path.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+// How long the kernel may answer from its own memory, in seconds. A file after grace changes by prune or rekey only.
+#define TIMEOUT_SEALED 60.0
+#define TIMEOUT_YOUNG 1.0
+#define TIMEOUT_WRITING 0.0
+
+void ops_refuse(fuse_req_t req, const char *operation, const char *path, int rc,
+                const struct err *err)
+{
+    if (err && status_may_log(ops_stack(req)->status))
+        log_warn("%s: %s path=%s", operation, err->text, path);
+    fuse_reply_err(req, errmap(rc));
+}
+
+struct node *ops_node(fuse_req_t req, fuse_ino_t ino)
+{
+    struct node *node = nodes_by_ino(ops_stack(req)->nodes, ino);
+    assert(node);
+    return node;
+}
+
+bool ops_child(fuse_req_t req, const struct node *parent, const char *name,
+               char out[OPS_PATH_BYTES])
+{
+    int len = snprintf(out, OPS_PATH_BYTES, "%s%s%s", parent->path, *parent->path ? "/" : "", name);
+    if (len < OPS_PATH_BYTES)
+        return true;
+    fuse_reply_err(req, ENAMETOOLONG);
+    return false;
+}
+
+struct timespec ops_now(struct stack *stack)
+{
+    return stack->store->ops->now(stack->store);
+}
+
+int ops_check_writable(struct stack *stack, struct err *err)
+{
+    if (stack->conf->mount.read_only)
+        return err_set(err, EROFS, "mounted read-only");
+    if (stack->draining)
+        return err_set(err, ESHUTDOWN, "the mount is going away: no new file is taken");
+    return 0;
+}
+
+// --- Attributes ---
+
+struct timespec ops_grace_until(struct stack *stack, const struct tree_stat *stat)
+{
+    if (!stack->conf->protect.on)
+        return (struct timespec){0};
+    const struct object_info *info = &stat->info;
+    struct timespec until = info->header.state == SEAL_OURS ? info->header.record.committed
+                                                            : info->stat.last_modified;
+    until.tv_sec += (time_t)(stack->conf->protect.grace_ms / 1000);
+    return until;
+}
+
+static bool is_young(struct stack *stack, const struct tree_stat *stat)
+{
+    struct timespec until = ops_grace_until(stack, stat);
+    return !until.tv_sec || ops_now(stack).tv_sec < until.tv_sec;
+}
+
+int ops_check_grace(struct stack *stack, const char *path, const struct tree_stat *stat,
+                    struct err *err)
+{
+    if (is_young(stack, stat))
+        return 0;
+    return err_set(err, EPERM,
+                   "'%s' is protected: [protect] grace (%" PRIu64
+                   " s) has passed since it was stored",
+                   path, stack->conf->protect.grace_ms / 1000);
+}
+
+static void attr_file(struct stack *stack, const struct tree_stat *stat, struct stat *out)
+{
+    const struct object_info *info = &stat->info;
+    bool is_ours = info->header.state == SEAL_OURS;
+    uint64_t size = is_ours ? info->header.record.size : info->stat.size;
+    out->st_mode = S_IFREG | (0666 & ~stack->conf->mount.umask);
+    out->st_size = (off_t)size;
+    out->st_mtim = is_ours ? info->header.record.mtime : info->stat.last_modified;
+    out->st_ctim = is_ours ? info->header.record.committed : info->stat.last_modified;
+    out->st_blocks = (blkcnt_t)div_up_u64(info->stat.size, 512);
+}
+
+void ops_attr(struct stack *stack, const struct node *node, const struct tree_stat *stat,
+              struct stat *out)
+{
+    *out = (struct stat){
+        .st_ino = node->ino,
+        .st_nlink = 1,
+        .st_uid = stack->conf->mount.uid,
+        .st_gid = stack->conf->mount.gid,
+        .st_blksize = 1 << 20,
+    };
+    switch (node->kind) {
+    case NODE_FILE:
+        attr_file(stack, stat, out);
+        break;
+    case NODE_LATEST_LINK:
+        out->st_mode = S_IFLNK | 0777;
+        out->st_mtim = out->st_ctim = ops_now(stack);
+        break;
+    case NODE_STATUS_FILE:
+        out->st_mode = S_IFREG | (0444 & ~stack->conf->mount.umask);
+        out->st_mtim = out->st_ctim = ops_now(stack);
+        break;
+    case NODE_DIR:
+    case NODE_LATEST:
+    case NODE_STATUS_DIR:
+        out->st_mode = S_IFDIR | (0777 & ~stack->conf->mount.umask);
+        out->st_mtim = out->st_ctim = stat->mtime;
+        break;
+    }
+    out->st_atim = out->st_mtim;
+}
+
+bool ops_look_writing(struct stack *stack, const struct node *node, struct tree_stat *out)
+{
+    struct writer_look look;
+    if (node->kind != NODE_FILE || !writers_look(stack->writers, node->path, &look))
+        return false;
+    *out = (struct tree_stat){
+        .kind = TREE_FILE,
+        .info = {.stat = {.size = look.acked_bytes},
+                 .header = {.state = SEAL_OURS,
+                            .record = {.size = look.size,
+                                       .mtime = look.mtime,
+                                       .committed = look.mtime}}},
+    };
+    return true;
+}
+
+static double attr_timeout(struct stack *stack, const struct node *node,
+                           const struct tree_stat *stat)
+{
+    if (node->kind != NODE_FILE)
+        return TIMEOUT_YOUNG;
+    if (!*stat->info.stat.etag)
+        return TIMEOUT_WRITING;
+    return is_young(stack, stat) ? TIMEOUT_YOUNG : TIMEOUT_SEALED;
+}
+
+static void reply_entry(fuse_req_t req, const char *path, enum node_kind kind,
+                        const struct tree_stat *stat)
+{
+    struct stack *stack = ops_stack(req);
+    const struct node *node = nodes_found(stack->nodes, path, kind, stat);
+    if (!node) {
+        fuse_reply_err(req, ENOMEM);
+        return;
+    }
+    struct fuse_entry_param entry = {.ino = node->ino};
+    entry.attr_timeout = entry.entry_timeout = attr_timeout(stack, node, stat);
+    ops_attr(stack, node, stat, &entry.attr);
+    if (fuse_reply_entry(req, &entry) != 0)
+        nodes_forget(stack->nodes, node->ino, 1);
+}
+
+// --- Lookup ---
+
+static void lookup_latest(fuse_req_t req, const char *path)
+{
+    char target[OPS_PATH_BYTES];
+    struct err err;
+    int rc = ops_latest_target(ops_stack(req), path, target, &err);
+    struct tree_stat stat = {.kind = TREE_FILE};
+    if (rc)
+        ops_refuse(req, "lookup", path, rc, rc == -ENOENT ? NULL : &err);
+    else
+        reply_entry(req, path, NODE_LATEST_LINK, &stat);
+}
+
+// The names that are not stored. True: answered.
+static bool lookup_virtual(fuse_req_t req, const struct node *parent, const char *path,
+                           const char *name)
+{
+    struct tree_stat dir = {.kind = TREE_DIR}, file = {.kind = TREE_FILE};
+    if (parent->kind == NODE_LATEST)
+        lookup_latest(req, path);
+    else if (strcmp(path, PATH_STATUS_DIR) == 0)
+        reply_entry(req, path, NODE_STATUS_DIR, &dir);
+    else if (strcmp(path, PATH_STATUS_FILE) == 0)
+        reply_entry(req, path, NODE_STATUS_FILE, &file);
+    else if (path_depth(path) == 2 && strcmp(name, PATH_LATEST) == 0)
+        reply_entry(req, path, NODE_LATEST, &dir);
+    else if (parent->kind != NODE_DIR)
+        fuse_reply_err(req, ENOENT);
+    else
+        return false;
+    return true;
+}
+
+static void op_lookup(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
+{
+    struct stack *stack = ops_stack(req);
+    const struct node *parent = ops_node(req, parent_ino);
+    char path[OPS_PATH_BYTES];
+    if (!ops_child(req, parent, name, path) || lookup_virtual(req, parent, path, name))
+        return;
+    struct node written = {.kind = NODE_FILE, .path = path};
+    struct tree_stat stat;
+    if (ops_look_writing(stack, &written, &stat)) {
+        reply_entry(req, path, NODE_FILE, &stat);
+        return;
+    }
+    struct err err;
+    int rc = tree_lookup(stack->tree, path, &stat, &err);
+    if (rc)
+        ops_refuse(req, "lookup", path, rc, rc == -ENOENT ? NULL : &err);
+    else
+        reply_entry(req, path, stat.kind == TREE_DIR ? NODE_DIR : NODE_FILE, &stat);
+}
+
+static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t lookups)
+{
+    nodes_forget(ops_stack(req)->nodes, ino, lookups);
+    fuse_reply_none(req);
+}
+
+static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+    for (size_t i = 0; i < count; i++)
+        nodes_forget(ops_stack(req)->nodes, forgets[i].ino, forgets[i].nlookup);
+    fuse_reply_none(req);
+}
+
+// What the node shows now. An open file whose name leads elsewhere keeps the attributes it had.
+static int stat_node(struct stack *stack, struct node *node, bool is_open, struct tree_stat *out,
+                     struct err *err)
+{
+    if (ops_look_writing(stack, node, out))
+        return 0;
+    *out = nodes_stat(stack->nodes, node);
+    bool is_virtual = node->kind != NODE_FILE && node->kind != NODE_DIR;
+    if (is_virtual || node->ino == NODE_ROOT_INO)
+        return 0;
+    if (nodes_is_current(stack->nodes, node)) {
+        struct tree_stat now;
+        int rc = tree_lookup(stack->tree, node->path, &now, err);
+        bool same = !rc && (now.kind == TREE_DIR) == (node->kind == NODE_DIR) &&
+                    strcmp(now.info.stat.etag, out->info.stat.etag) == 0;
+        if (same) {
+            nodes_set(stack->nodes, node, &now);
+            *out = now;
+            return 0;
+        }
+        if (rc && rc != -ENOENT)
+            return rc;
+        nodes_detach(stack->nodes, node->path);
+    }
+    return is_open ? 0 : err_set(err, ESTALE, "another object stands there now");
+}
+
+static void reply_attr(fuse_req_t req, struct node *node, bool is_open)
+{
+    struct stack *stack = ops_stack(req);
+    struct tree_stat stat;
+    struct err err;
+    int rc = stat_node(stack, node, is_open, &stat, &err);
+    if (rc) {
+        ops_refuse(req, "getattr", node->path, rc, rc == -ESTALE ? NULL : &err);
+        return;
+    }
+    struct stat attr;
+    ops_attr(stack, node, &stat, &attr);
+    fuse_reply_attr(req, &attr, attr_timeout(stack, node, &stat));
+}
+
+static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    reply_attr(req, ops_node(req, ino), fi != NULL);
+}
+
+static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+                       struct fuse_file_info *fi)
+{
+    struct stack *stack = ops_stack(req);
+    struct node *node = ops_node(req, ino);
+    struct err err;
+    int rc = stack->conf->mount.read_only ? err_set(&err, EROFS, "mounted read-only") : 0;
+    if (!rc && to_set & FUSE_SET_ATTR_SIZE)
+        rc = ops_truncate(stack, node, fi ? fi->fh : 0, (uint64_t)attr->st_size, &err);
+    if (rc) {
+        ops_refuse(req, "setattr", node->path, rc, &err);
+        return;
+    }
+    if (to_set & FUSE_SET_ATTR_MTIME && node->kind == NODE_FILE) {
+        // of a stored file it succeeds and is not stored; mode and owner always
+        struct timespec mtime = to_set & FUSE_SET_ATTR_MTIME_NOW ? ops_now(stack) : attr->st_mtim;
+        struct writer *w = writers_join(stack->writers, node->path, 0);
+        if (w) {
+            writer_set_mtime(w, mtime);
+            writer_release(w);
+        }
+    }
+    reply_attr(req, node, fi != NULL);
+}
+
+static void op_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+    struct stack *stack = ops_stack(req);
+    const struct node *node = ops_node(req, ino);
+    if (node->kind != NODE_LATEST_LINK) {
+        fuse_reply_err(req, EINVAL);
+        return;
+    }
+    char target[OPS_PATH_BYTES];
+    struct err err;
+    int rc = ops_latest_target(stack, node->path, target, &err);
+    if (rc)
+        ops_refuse(req, "readlink", node->path, rc, rc == -ENOENT ? NULL : &err);
+    else
+        fuse_reply_readlink(req, target);
+}
+
+// --- Making and removing ---
+
+static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+    (void)mode;
+    struct stack *stack = ops_stack(req);
+    char path[OPS_PATH_BYTES];
+    if (!ops_child(req, ops_node(req, parent), name, path))
+        return;
+    struct err err;
+    int rc = ops_check_writable(stack, &err);
+    if (!rc)
+        rc = path_check_create(path, true, stack->prefix_len, ops_now(stack), &err);
+    if (!rc)
+        rc = tree_make_dir(stack->tree, path, &err);
+    if (rc) {
+        ops_refuse(req, "mkdir", path, rc, rc == -EEXIST ? NULL : &err);
+        return;
+    }
+    struct tree_stat stat = {.kind = TREE_DIR, .mtime = ops_now(stack)};
+    reply_entry(req, path, NODE_DIR, &stat);
+}
+
+static int remove_file(struct stack *stack, const char *path, struct err *err)
+{
+    if (writers_is_writing(stack->writers, path))
+        return err_set(err, EBUSY, "it is being written: end its writer first");
+    struct tree_stat stat;
+    int rc = tree_lookup_now(stack->tree, path, &stat, err);
+    if (rc)
+        return rc;
+    if (stat.kind == TREE_DIR)
+        return err_set(err, EISDIR, "it is a directory");
+    rc = ops_check_grace(stack, path, &stat, err);
+    if (rc)
+        return rc;
+    char key[OPS_PATH_BYTES + sizeof(OBJECT_SUFFIX)];
+    snprintf(key, sizeof(key), "%s%s", path, OBJECT_SUFFIX);
+    rc = stack->store->ops->remove(stack->store, key, stat.info.stat.etag, err);
+    if (rc)
+        return rc;
+    tree_removed(stack->tree, path);
+    nodes_detach(stack->nodes, path);
+    return 0;
+}
+
+static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    struct stack *stack = ops_stack(req);
+    char path[OPS_PATH_BYTES];
+    if (!ops_child(req, ops_node(req, parent), name, path))
+        return;
+    struct err err;
+    int rc = ops_check_writable(stack, &err);
+    if (!rc && ops_node(req, parent)->kind != NODE_DIR)
+        rc = err_set(&err, EPERM, "what stands here is made by the daemon");
+    if (!rc)
+        rc = remove_file(stack, path, &err);
+    if (rc)
+        ops_refuse(req, "unlink", path, rc, &err);
+    else
+        fuse_reply_err(req, 0);
+}
+
+struct below {
+    const char *path;
+    size_t len;
+    bool found;
+};
+
+static void look_below(void *ctx, const char *path, const struct writer_look *look)
+{
+    (void)look;
+    struct below *below = ctx;
+    below->found |= strncmp(path, below->path, below->len) == 0 && path[below->len] == '/';
+}
+
+static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    struct stack *stack = ops_stack(req);
+    char path[OPS_PATH_BYTES];
+    if (!ops_child(req, ops_node(req, parent), name, path))
+        return;
+    struct err err;
+    struct below below = {.path = path, .len = strlen(path)};
+    writers_each(stack->writers, look_below, &below);
+    int rc = ops_check_writable(stack, &err);
+    if (!rc && below.found)
+        rc = err_set(&err, ENOTEMPTY, "a file in it is being written");
+    if (!rc)
+        rc = tree_remove_dir(stack->tree, path, &err);
+    if (rc) {
+        ops_refuse(req, "rmdir", path, rc, rc == -ENOTEMPTY ? NULL : &err);
+        return;
+    }
+    nodes_detach(stack->nodes, path);
+    fuse_reply_err(req, 0);
+}
+
+static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t to_parent,
+                      const char *to_name, unsigned flags)
+{
+    (void)to_parent;
+    (void)to_name;
+    (void)flags;
+    char path[OPS_PATH_BYTES];
+    if (!ops_child(req, ops_node(req, parent), name, path))
+        return;
+    struct err err;
+    int rc = err_set(&err, EOPNOTSUPP, "renaming is not there yet: write it under its final name");
+    ops_refuse(req, "rename", path, rc, &err);
+}
+
+static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t dev)
+{
+    (void)parent;
+    (void)name;
+    (void)mode;
+    (void)dev;
+    fuse_reply_err(req, EPERM);
+}
+
+static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
+{
+    (void)target;
+    (void)parent;
+    (void)name;
+    fuse_reply_err(req, EPERM);
+}
+
+static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
+{
+    (void)ino;
+    (void)parent;
+    (void)name;
+    fuse_reply_err(req, EPERM);
+}
+
+static void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+    (void)ino;
+    const struct stack *stack = ops_stack(req);
+    struct statvfs out = {
+        .f_bsize = MIB,
+        .f_frsize = MIB,
+        // a bucket has no end: 1 EiB
+        .f_blocks = GIB * 1024,
+        .f_bfree = GIB * 1024,
+        .f_bavail = GIB * 1024,
+    };
+    if (stack->store_path && statvfs(stack->store_path, &out) != 0) {
+        fuse_reply_err(req, EIO);
+        return;
+    }
+    out.f_namemax = PATH_COMPONENT_BYTES;
+    fuse_reply_statfs(req, &out);
+}
+
+static void op_init(void *userdata, struct fuse_conn_info *conn)
+{
+    const struct stack *stack = session_stack(userdata);
+    conn->max_write = (unsigned)stack->max_write_bytes;
+    conn->max_read = MIB;
+    conn->max_background = 64;
+    conn->congestion_threshold = 48;
+    conn->want |= conn->capable &
+                  (FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_READ);
+    // the data is transformed, so it cannot be spliced; names alone must not cost headers
+    conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
+                              FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
+                              FUSE_CAP_WRITEBACK_CACHE);
+    session_served(userdata);
+}
+
+const struct fuse_lowlevel_ops mount_ops = {
+    .init = op_init,
+    .lookup = op_lookup,
+    .forget = op_forget,
+    .forget_multi = op_forget_multi,
+    .getattr = op_getattr,
+    .setattr = op_setattr,
+    .readlink = op_readlink,
+    .mknod = op_mknod,
+    .mkdir = op_mkdir,
+    .unlink = op_unlink,
+    .rmdir = op_rmdir,
+    .symlink = op_symlink,
+    .rename = op_rename,
+    .link = op_link,
+    .open = op_open,
+    .read = op_read,
+    .write = op_write,
+    .flush = op_flush,
+    .release = op_release,
+    .fsync = op_fsync,
+    .opendir = op_opendir,
+    .readdir = op_readdir,
+    .releasedir = op_releasedir,
+    .statfs = op_statfs,
+    .setxattr = op_setxattr,
+    .getxattr = op_getxattr,
+    .listxattr = op_listxattr,
+    .removexattr = op_removexattr,
+    .create = op_create,
+};

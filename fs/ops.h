@@ -1,0 +1,68 @@
+// The FUSE callbacks: unpack, call, answer errno, log once. ops*.c and session.c alone include libfuse.
+//     ops.c       names: lookup, attributes, making and removing
+//     ops_dir.c   listing
+//     ops_file.c  open files: reading and writing
+//     ops_xattr.c extended attributes
+#pragma once
+
+#define FUSE_USE_VERSION 312
+
+#include "backend/base/err.h"
+#include "fs/stack.h"
+
+#include <fuse_lowlevel.h>
+
+extern const struct fuse_lowlevel_ops mount_ops;
+
+struct session;                        // session.c; the user data of every request
+void session_served(struct session *); // the kernel's INIT was answered
+struct stack *session_stack(struct session *);
+
+static inline struct stack *ops_stack(fuse_req_t req)
+{
+    return session_stack(fuse_req_userdata(req));
+}
+
+// Answers with an errno, and logs the sentence unless there is none to log (err NULL) or too many were.
+void ops_refuse(fuse_req_t req, const char *operation, const char *path, int rc,
+                const struct err *err);
+
+struct node *ops_node(fuse_req_t req, fuse_ino_t ino); // asserts that the kernel knows it
+// parent/name; false, answered, when it is too long.
+#define OPS_PATH_BYTES 4096
+bool ops_child(fuse_req_t req, const struct node *parent, const char *name,
+               char out[OPS_PATH_BYTES]);
+void ops_attr(struct stack *, const struct node *, const struct tree_stat *, struct stat *out);
+// Attributes of what is being written under the node's path, if so.
+bool ops_look_writing(struct stack *, const struct node *, struct tree_stat *out);
+// EPERM once grace has passed since the commit.
+int ops_check_grace(struct stack *, const char *path, const struct tree_stat *, struct err *err);
+// A moment by which grace is over; {0,0} where nothing is protected.
+struct timespec ops_grace_until(struct stack *, const struct tree_stat *);
+int ops_check_writable(struct stack *, struct err *err);
+struct timespec ops_now(struct stack *);
+
+// ops_dir.c
+void op_opendir(fuse_req_t, fuse_ino_t, struct fuse_file_info *);
+void op_readdir(fuse_req_t, fuse_ino_t, size_t, off_t, struct fuse_file_info *);
+void op_releasedir(fuse_req_t, fuse_ino_t, struct fuse_file_info *);
+// Where HOST/latest/PARTITION leads: "../DATE/NAME". ENOENT.
+int ops_latest_target(struct stack *, const char *link_path, char out[OPS_PATH_BYTES],
+                      struct err *err);
+// ops_file.c
+void op_create(fuse_req_t, fuse_ino_t parent, const char *name, mode_t, struct fuse_file_info *);
+void op_open(fuse_req_t, fuse_ino_t, struct fuse_file_info *);
+void op_read(fuse_req_t, fuse_ino_t, size_t, off_t, struct fuse_file_info *);
+void op_write(fuse_req_t, fuse_ino_t, const char *, size_t, off_t, struct fuse_file_info *);
+void op_flush(fuse_req_t, fuse_ino_t, struct fuse_file_info *);
+void op_fsync(fuse_req_t, fuse_ino_t, int datasync, struct fuse_file_info *);
+void op_release(fuse_req_t, fuse_ino_t, struct fuse_file_info *);
+// Sets the length of an open or closed file; for setattr.
+int ops_truncate(struct stack *, const struct node *, uint64_t handle, uint64_t size,
+                 struct err *err);
+void ops_close_left(void); // handles the kernel never released (the session ended): frees them
+// ops_xattr.c
+void op_getxattr(fuse_req_t, fuse_ino_t, const char *name, size_t);
+void op_setxattr(fuse_req_t, fuse_ino_t, const char *name, const char *, size_t, int);
+void op_listxattr(fuse_req_t, fuse_ino_t, size_t);
+void op_removexattr(fuse_req_t, fuse_ino_t, const char *name);

@@ -1,0 +1,193 @@
+#include "fs/session.h"
+
+#include "backend/base/log.h"
+#include "backend/base/scope.h"
+#include "fs/mountpoint.h"
+#include "fs/ops.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#define READ_AHEAD_KIB "1024"
+
+struct session {
+    struct stack *stack;
+    const char *point;
+    struct fuse_session *fuse;
+    pthread_t main_thread, herald, watcher;
+    void (*ready)(void *ctx);
+    void *ctx;
+    sem_t served; // the kernel's INIT was answered, or the session ended before
+    atomic_bool ended;
+};
+
+static void sigset_of_session(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGHUP);
+}
+
+static void nothing(int number)
+{
+    (void)number; // SIGUSR1 only interrupts the wait of the main thread
+}
+
+void session_block_signals(void)
+{
+    sigset_t set;
+    sigset_of_session(&set);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    struct sigaction wake = {.sa_handler = nothing}, ignore = {.sa_handler = SIG_IGN};
+    sigaction(SIGUSR1, &wake, NULL);
+    sigaction(SIGPIPE, &ignore, NULL);
+}
+
+// READ requests are 128 KiB until this is raised: a half more throughput. Root only; otherwise it stays.
+static void raise_read_ahead(const char *point)
+{
+    char device[32], path[96];
+    if (!mountpoint_device(point, device))
+        return;
+    snprintf(path, sizeof(path), "/sys/class/bdi/%s/read_ahead_kb", device);
+    auto_fd int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, READ_AHEAD_KIB, strlen(READ_AHEAD_KIB)) < 0)
+        log_debug("read-ahead stays as it is path=%s", path);
+}
+
+// Says that it is mounted once the kernel serves it: the first request answered is the proof.
+static void *run_herald(void *arg)
+{
+    struct session *s = arg;
+    while (sem_wait(&s->served) != 0)
+        continue;
+    if (!s->ended) {
+        raise_read_ahead(s->point);
+        s->ready(s->ctx);
+    }
+    return NULL;
+}
+
+static void drain(struct session *s)
+{
+    s->stack->draining = true;
+    unsigned count = writers_count(s->stack->writers);
+    if (count > 0)
+        log_info("ending: waiting for %u files that are being written", count);
+    count = writers_drain(s->stack->writers, s->stack->conf->mount.drain_deadline_ms);
+    if (count > 0)
+        log_error("ending: %u files were still being written after [mount] drain_deadline; "
+                  "they are not stored",
+                  count);
+}
+
+static void *run_watcher(void *arg)
+{
+    struct session *s = arg;
+    sigset_t set;
+    sigset_of_session(&set);
+    int number;
+    do {
+        number = 0;
+        sigwait(&set, &number);
+    } while (!s->ended && number != SIGTERM && number != SIGINT);
+    if (!s->ended) {
+        drain(s);
+        fuse_session_exit(s->fuse);
+    }
+    // the main thread sleeps in the library until a signal comes, which it may just have missed
+    while (!s->ended) {
+        pthread_kill(s->main_thread, SIGUSR1);
+        struct timespec pause = {.tv_nsec = 10000000};
+        nanosleep(&pause, NULL);
+    }
+    return NULL;
+}
+
+static int make_session(struct session *s, struct err *err)
+{
+    const struct conf *conf = s->stack->conf;
+    char options[1024], name[600];
+    snprintf(name, sizeof(name), "%s", conf->store.url);
+    for (char *p = name; *p; p++)
+        if (*p == ',' || *p == '\\')
+            *p = '_';
+    snprintf(options, sizeof(options),
+             "fsname=%s,subtype=bakfs,nodev,nosuid,noatime,max_read=%d%s%s", name, 1 << 20,
+             conf->mount.read_only ? ",ro" : "",
+             conf->mount.allow_other ? ",allow_other,default_permissions" : "");
+    char *argv[] = {(char[]){"bakfs"}, (char[]){"-o"}, options, NULL};
+    struct fuse_args args = FUSE_ARGS_INIT(3, argv);
+    s->fuse = fuse_session_new(&args, &mount_ops, sizeof(mount_ops), s);
+    fuse_opt_free_args(&args);
+    return s->fuse ? 0 : err_set(err, EIO, "libfuse takes no session");
+}
+
+static int serve(struct session *s, struct err *err)
+{
+    int rc = pthread_create(&s->herald, NULL, run_herald, s);
+    if (rc)
+        return err_errno(err, rc, "start a thread");
+    rc = pthread_create(&s->watcher, NULL, run_watcher, s);
+    if (rc)
+        err_errno(err, rc, "start a thread");
+    struct fuse_loop_config *config = rc ? NULL : fuse_loop_cfg_create();
+    if (config) {
+        fuse_loop_cfg_set_max_threads(config, s->stack->fuse_threads);
+        fuse_loop_cfg_set_idle_threads(config, 8);
+        // 0: unmounted, or exited by a signal; a signal number would be libfuse's own handlers'
+        int loop = fuse_session_loop_mt(s->fuse, config);
+        if (loop < 0)
+            log_error("the session ended: %s", strerror(-loop));
+        fuse_loop_cfg_destroy(config);
+    }
+    s->ended = true;
+    sem_post(&s->served);
+    pthread_join(s->herald, NULL);
+    if (rc)
+        return -rc;
+    pthread_kill(s->watcher, SIGHUP); // ends its wait
+    pthread_join(s->watcher, NULL);
+    return 0;
+}
+
+void session_served(struct session *s)
+{
+    sem_post(&s->served);
+}
+
+struct stack *session_stack(struct session *s)
+{
+    return s->stack;
+}
+
+int session_run(struct stack *stack, const char *point, void (*ready)(void *ctx), void *ctx,
+                struct err *err)
+{
+    struct session s = {
+        .stack = stack,
+        .point = point,
+        .main_thread = pthread_self(),
+        .ready = ready,
+        .ctx = ctx,
+    };
+    sem_init(&s.served, 0, 0);
+    int rc = make_session(&s, err);
+    if (!rc && fuse_session_mount(s.fuse, point) != 0)
+        rc = err_set(err, EIO, "mount at '%s': is fuse there (/dev/fuse), and may you mount?",
+                     point);
+    if (!rc) {
+        rc = serve(&s, err);
+        fuse_session_unmount(s.fuse);
+    }
+    if (s.fuse)
+        fuse_session_destroy(s.fuse);
+    ops_close_left();
+    sem_destroy(&s.served);
+    return rc;
+}

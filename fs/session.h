@@ -1,0 +1,12 @@
+// One FUSE session: mounted, served, drained, unmounted.
+#pragma once
+
+#include "fs/stack.h"
+
+// The signals a session waits for are blocked in every thread: call it before any thread starts.
+void session_block_signals(void);
+
+// Mounts at `point` and serves until it is unmounted, or SIGTERM or SIGINT came and what was being written ended (at most
+// [mount] drain_deadline). `ready` is called once, from another thread, when the kernel has taken the mount up.
+int session_run(struct stack *, const char *point, void (*ready)(void *ctx), void *ctx,
+                struct err *err);

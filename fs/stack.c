@@ -1,0 +1,279 @@
+#include "fs/stack.h"
+
+#include "backend/base/log.h"
+#include "backend/base/num.h"
+#include "backend/base/scope.h"
+#include "backend/store/plan.h"
+#include "conf/keys.h"
+#include "fs/holders.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#define FUSE_THREADS 64
+#define HEADER_FETCHERS 32
+#define TREE_MEMORY_SHARE 16 // of the budget: listings and headers
+
+// A quarter of the memory budget is for the requests the kernel hands over, one buffer a thread.
+static void plan_requests(struct stack *stack)
+{
+    uint64_t each = stack->conf->limits.memory_bytes / 4 / FUSE_THREADS;
+    size_t bytes = 128 * KIB;
+    while (bytes < MIB && bytes * 2 <= each)
+        bytes *= 2;
+    stack->max_write_bytes = bytes;
+    stack->fuse_threads = FUSE_THREADS;
+}
+
+static uint64_t pool_bytes(const struct stack *stack)
+{
+    uint64_t memory = stack->conf->limits.memory_bytes;
+    return memory - (uint64_t)FUSE_THREADS * stack->max_write_bytes - memory / TREE_MEMORY_SHARE;
+}
+
+static int open_dir_store(struct stack *stack, const char *path, struct err *err)
+{
+    stack->store_path = strdup(path);
+    if (!stack->store_path)
+        return err_errno(err, ENOMEM, "open the store");
+    return store_dir_new(path, &stack->store, err);
+}
+
+static int open_s3_store(struct stack *stack, const char *rest, struct err *err)
+{
+    const struct conf *conf = stack->conf;
+    auto_free char *bucket = strdup(rest);
+    auto_free char *prefix = NULL;
+    if (!bucket)
+        return err_errno(err, ENOMEM, "open the store");
+    char *slash = strchr(bucket, '/');
+    if (slash) {
+        *slash = '\0';
+        size_t len = strlen(slash + 1);
+        while (len > 0 && slash[len] == '/')
+            len--;
+        if (len > 0 && asprintf(&prefix, "%.*s/", (int)len, slash + 1) < 0) {
+            prefix = NULL;
+            return err_errno(err, ENOMEM, "open the store");
+        }
+    }
+    stack->prefix_len = prefix ? strlen(prefix) : 0;
+    struct store_s3_conf s3 = {
+        .bucket = bucket,
+        .prefix = prefix,
+        .endpoint = conf->store.endpoint,
+        .region = conf->store.region,
+        .ca_bundle = conf->store.ca_bundle,
+        .addressing = conf->store.addressing == CONF_ADDRESSING_PATH      ? STORE_S3_PATH
+                      : conf->store.addressing == CONF_ADDRESSING_VIRTUAL ? STORE_S3_VIRTUAL
+                                                                          : STORE_S3_AUTO,
+        .deadline_ms = (unsigned)min_u64(conf->store.deadline_ms, UINT32_MAX),
+        .connections = conf->limits.uploads + conf->limits.downloads + HEADER_FETCHERS,
+        .ignore_clock = conf->store.ignore_clock,
+    };
+    return store_s3_new(&s3, &stack->store, err);
+}
+
+static int open_store(struct stack *stack, struct err *err)
+{
+    const char *url = stack->conf->store.url;
+    if (strncmp(url, "dir:", 4) == 0 && url[4] == '/')
+        return open_dir_store(stack, url + 4, err);
+    if (strncmp(url, "s3://", 5) == 0 && url[5] != '\0' && url[5] != '/')
+        return open_s3_store(stack, url + 5, err);
+    if (!*url)
+        return err_set(err, EINVAL,
+                       "no store: set [store] url, or type: bakfs mount s3://BUCKET DIR");
+    return err_set(err, EINVAL, "'%s' is no store: dir:/PATH or s3://BUCKET[/PREFIX]", url);
+}
+
+static int load_keys(struct stack *stack, struct err *err)
+{
+    int rc = keys_load_identities(stack->conf, &stack->identities, err);
+    if (!rc && !stack->conf->mount.read_only)
+        rc = keys_load_recipients(stack->conf, &stack->recipients, &stack->recipient_count, err);
+    return rc;
+}
+
+static int recover(struct stack *stack, struct err *err)
+{
+    const char *dir = stack->conf->mount.state;
+    unsigned aborted = 0;
+    int rc = journal_open(dir, &stack->journal, err);
+    if (!rc)
+        rc = journal_recover(dir, stack->store, &aborted, err);
+    if (aborted > 0)
+        log_warn("aborted %u uploads that a daemon left when it was killed; "
+                 "their files were not stored store=%s",
+                 aborted, stack->store->id);
+    return rc;
+}
+
+static int start_pools(struct stack *stack, struct err *err)
+{
+    const struct conf *conf = stack->conf;
+    struct blocks_conf blocks = {
+        .memory_bytes = pool_bytes(stack),
+        .spool_dir = conf->write.spool,
+        .spool_max_bytes = conf->write.spool_max_bytes,
+        .spool_keep_free_percent = conf->write.spool_keep_free_percent,
+    };
+    int rc = blocks_new(&blocks, &stack->blocks, err);
+    if (!rc)
+        rc = workers_new("pack", conf->limits.workers, conf->limits.workers * 4, &stack->packers,
+                         err);
+    if (!rc)
+        rc = workers_new("upload", conf->limits.uploads, conf->limits.uploads, &stack->uploaders,
+                         err);
+    return rc;
+}
+
+static void committed(void *ctx, const char *path, const struct object_info *info)
+{
+    struct stack *stack = ctx;
+    struct tree_stat stat = {.kind = TREE_FILE, .info = *info};
+    tree_committed(stack->tree, path, info);
+    nodes_committed(stack->nodes, path, &stat);
+    status_stored(stack->status, path, info->header.record.size, info->stat.size);
+    log_info("stored path=%s bytes=%" PRIu64 " stored_bytes=%" PRIu64, path,
+             info->header.record.size, info->stat.size);
+}
+
+static void failed(void *ctx, const char *path, const struct err *err)
+{
+    struct stack *stack = ctx;
+    nodes_detach(stack->nodes, path);
+    status_failed(stack->status, path, err->text);
+    log_error("not stored: %s path=%s", err->text, path);
+}
+
+static int build_upper(struct stack *stack, struct err *err)
+{
+    const struct conf *conf = stack->conf;
+    uint64_t part_max = plan_part_max(conf->limits.memory_bytes);
+    stack->object_max_bytes = plan_object_max(part_max);
+    stack->object_env = (struct object_env){
+        .upload = {.store = stack->store,
+                   .blocks = stack->blocks,
+                   .uploaders = stack->uploaders,
+                   .journal = stack->journal,
+                   .part_max = part_max},
+        .pack = {.blocks = stack->blocks,
+                 .packers = stack->packers,
+                 .packer_count = conf->limits.workers,
+                 .level = conf->write.level,
+                 .head_bytes = conf->write.head_bytes},
+        .recipients = stack->recipients,
+        .recipient_count = stack->recipient_count,
+    };
+    struct tree_conf tree = {
+        .store = stack->store,
+        .state_dir = conf->mount.state,
+        .fetchers = HEADER_FETCHERS,
+        .refresh_ms = conf->mount.refresh_ms,
+        .memory_bytes = conf->limits.memory_bytes / TREE_MEMORY_SHARE,
+    };
+    struct readers_conf readers = {
+        .store = stack->store,
+        .identities = &stack->identities,
+        .blocks = stack->blocks,
+        .downloads = conf->limits.downloads,
+        .memory_bytes = conf->limits.memory_bytes,
+    };
+    struct writers_conf writers = {
+        .object = &stack->object_env,
+        .store = stack->store,
+        .publish_failed = conf->write.publish_failed,
+        .committed = committed,
+        .failed = failed,
+        .ctx = stack,
+    };
+    int rc = tree_new(&tree, &stack->tree, err);
+    if (!rc)
+        rc = readers_new(&readers, &stack->readers, err);
+    if (!rc)
+        rc = writers_new(&writers, &stack->writers, err);
+    return rc;
+}
+
+static void say_what_holds(const struct stack *stack)
+{
+    int64_t offset_ms = stack->store->ops->clock_offset_ms(stack->store);
+    if (offset_ms > 30000 || offset_ms < -30000)
+        log_warn("this machine's clock is %" PRId64 " s %s the store's: set it", offset_ms / 1000,
+                 offset_ms > 0 ? "behind" : "ahead of");
+    if (!stack->conf->mount.read_only && !holders_can_see())
+        log_warn("exit codes of writers cannot be seen without CAP_SYS_PTRACE: "
+                 "a dump whose program failed may be stored as whole");
+    log_info("store=%s largest_object=%" PRIu64 "GiB memory=%" PRIu64 "MiB identity=%s",
+             stack->store->id, stack->object_max_bytes / GIB,
+             stack->conf->limits.memory_bytes / MIB, stack->identities.count ? "yes" : "no");
+}
+
+static int build(struct stack *stack, struct err *err)
+{
+    bool writable = !stack->conf->mount.read_only;
+    plan_requests(stack);
+    int rc = load_keys(stack, err);
+    if (!rc)
+        rc = open_store(stack, err);
+    if (!rc)
+        rc = stack->store->ops->check(stack->store, writable, err);
+    if (!rc && writable)
+        rc = recover(stack, err);
+    if (!rc)
+        rc = start_pools(stack, err);
+    if (!rc)
+        rc = nodes_new(&stack->nodes, err);
+    if (!rc)
+        rc = status_new(&stack->status, err);
+    if (!rc)
+        rc = build_upper(stack, err);
+    return rc;
+}
+
+int stack_new(const struct conf *conf, struct stack **out, struct err *err)
+{
+    struct stack *stack = calloc(1, sizeof(*stack));
+    if (!stack)
+        return err_errno(err, ENOMEM, "start");
+    stack->conf = conf;
+    int rc = build(stack, err);
+    if (rc) {
+        stack_free(stack);
+        return rc;
+    }
+    status_set_sources(stack->status, &(struct status_sources){
+                                          .store = stack->store,
+                                          .blocks = stack->blocks,
+                                          .writers = stack->writers,
+                                          .readers = stack->readers,
+                                          .object_max_bytes = stack->object_max_bytes,
+                                          .has_identity = stack->identities.count > 0,
+                                          .read_only = conf->mount.read_only,
+                                      });
+    say_what_holds(stack);
+    *out = stack;
+    return 0;
+}
+
+void stack_free(struct stack *stack)
+{
+    if (!stack)
+        return;
+    writers_free(stack->writers);
+    readers_free(stack->readers);
+    tree_free(stack->tree);
+    status_free(stack->status);
+    nodes_free(stack->nodes);
+    workers_free(stack->packers);
+    workers_free(stack->uploaders);
+    blocks_free(stack->blocks);
+    journal_close(stack->journal);
+    store_free(stack->store);
+    identities_done(&stack->identities);
+    free(stack->recipients);
+    free(stack->store_path);
+    free(stack);
+}

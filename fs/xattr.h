@@ -1,0 +1,36 @@
+// What tools need to know of a file, as read-only extended attributes `user.bakfs.*`. Pure.
+#pragma once
+
+#include "backend/object.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#define XATTR_VALUE_BYTES 2048
+
+enum xattr_name {
+    XATTR_NONE,
+    XATTR_KEY,   // of the object, without PREFIX
+    XATTR_STATE, // writing, sealed, unknown
+    XATTR_STORED_SIZE,
+    XATTR_ETAG,
+    XATTR_LAST_MODIFIED, // by the store
+    XATTR_DIGEST,        // FORMAT.md 3.4, hexadecimal
+    XATTR_RECIPIENTS,    // how many
+    XATTR_COMPLETE,      // yes, no, unknown
+    XATTR_GRACE_UNTIL,   // from then on it cannot be changed; absent where nothing is protected
+    XATTR_PID,           // of the daemon; on any file or directory
+};
+
+struct xattr_facts {
+    const char *path;
+    bool is_file, is_writing;
+    struct object_info info;
+    struct timespec grace_until;
+    uint8_t digest[PACK_DIGEST_BYTES];
+    pid_t pid;
+};
+
+enum xattr_name xattr_find(const char *name);
+// False: the file has no such attribute (ENODATA).
+bool xattr_value(enum xattr_name, const struct xattr_facts *, char out[XATTR_VALUE_BYTES]);
