@@ -15,6 +15,7 @@ struct job {
     struct job_queue *queue; // NULL: running
     struct job *prev, *next;
     unsigned epoch;
+    bool ahead; // nobody had asked for it
     uint64_t first;
     unsigned count;
     struct frame *frames[WINDOW_GROUP_MAX];
@@ -119,6 +120,7 @@ void downloads_ahead(struct read_handle *h, uint64_t owner, uint64_t first, uint
         struct job *job = job_new(h, at);
         if (!job)
             return;
+        job->ahead = true;
         do {
             if (!job_add(job, owner))
                 break;
@@ -239,11 +241,11 @@ static void find_memory(struct readers *rs, struct job *job, uint64_t *out_reser
     }
 }
 
-// The GET failed. What failed in a group is asked for alone by whoever waits, so that one bad frame fails only those who
-// need it; but not after a deadline, which they would have to sit through again.
+// The GET failed. What was read ahead is asked for alone by whoever waits for it by now, so that one bad frame in a group
+// fails only those who need it; but not after a deadline, which they would have to sit through again.
 static void settle_failed(struct readers *rs, struct job *job, const struct err *err)
 {
-    bool again = job->count > 1 && err->code != ETIMEDOUT;
+    bool again = job->ahead && err->code != ETIMEDOUT;
     job->handle->reader->failed = true;
     for (unsigned i = 0; i < job->count; i++) {
         if (job->blocks[i]) {
