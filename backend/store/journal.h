@@ -15,11 +15,13 @@ int journal_open(const char *dir, struct journal **out, struct err *err);
 // Removes the file if nothing is left in it.
 void journal_close(struct journal *);
 
-int journal_begin(struct journal *, const struct store *, const char *key,
-                  struct journal_entry **out, struct err *err);
+int journal_begin(struct journal *, struct store *, const char *key, struct journal_entry **out,
+                  struct err *err);
 int journal_set_id(struct journal_entry *, const char *upload_id, struct err *err);
 // The upload was completed or aborted; frees the entry. NULL is accepted.
 void journal_end(struct journal_entry *);
+// The upload could not be aborted: frees the entry, but it stays in the file, for the next mount. NULL is accepted.
+void journal_leave(struct journal_entry *);
 
 // Goes through the files of dead daemons in `dir` and aborts what they left in this store, never anything else: an
 // upload whose id stands there; without an id (killed in between) the one upload of that key that was begun in the

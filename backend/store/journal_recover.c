@@ -1,0 +1,204 @@
+// What killed daemons left, and aborting it. A file that can be locked belongs to nobody alive.
+#include "backend/base/scope.h"
+#include "backend/store/dir.h"
+#include "backend/store/journal.h"
+#include "backend/store/journal_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+// An upload whose id is not known was begun, by the store's clock, in this time about its line.
+#define BEGUN_BEFORE_SECONDS 2
+#define BEGUN_AFTER_SECONDS 60
+// A line that could not be settled for so long is left to `bakfs doctor`, which takes uploads of this age.
+#define KEEP_SECONDS (7 * 24 * 60 * 60)
+
+struct recovery {
+    int dir;
+    const char *name; // of the file in hand
+    struct store *store;
+    unsigned aborted;
+};
+
+#define auto_lines __attribute__((cleanup(journal_lines_done)))
+
+static bool is_journal(const char *name)
+{
+    size_t len = strlen(name), end = strlen(JOURNAL_SUFFIX);
+    return len < JOURNAL_NAME_BYTES && len > strlen(JOURNAL_PREFIX) + end &&
+           strncmp(name, JOURNAL_PREFIX, strlen(JOURNAL_PREFIX)) == 0 &&
+           strcmp(name + len - end, JOURNAL_SUFFIX) == 0;
+}
+
+// *out_dead: the lock was free, and is ours while *out_fd is open.
+static int open_file(int dir, const char *name, int *out_fd, bool *out_dead)
+{
+    auto_fd int fd = openat(dir, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    bool dead = flock(fd, LOCK_EX | LOCK_NB) == 0;
+    struct stat st;
+    if (!dead && errno != EWOULDBLOCK)
+        return -errno;
+    if (fstat(fd, &st) < 0 || st.st_nlink == 0)
+        return -ENOENT; // somebody else recovered it just now
+    *out_fd = fd;
+    fd = -1;
+    *out_dead = dead;
+    return 0;
+}
+
+// Does another journal know an upload of this key: this very one, or, if its daemon lives, one that has no id yet?
+static int known_elsewhere(const struct recovery *r, const char *key, const char *id, bool *out,
+                           struct err *err)
+{
+    int fd = openat(r->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    auto_dir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (!dir) {
+        if (fd >= 0)
+            close(fd);
+        return err_errno(err, EIO, "read the directory of state");
+    }
+    const struct dirent *e;
+    while (!*out && (e = readdir(dir))) {
+        auto_fd int other = -1;
+        bool dead;
+        if (!is_journal(e->d_name) || strcmp(e->d_name, r->name) == 0 ||
+            open_file(r->dir, e->d_name, &other, &dead) < 0)
+            continue;
+        auto_lines struct journal_lines lines = {0};
+        int rc = journal_read(other, &lines, err);
+        if (rc < 0)
+            return rc;
+        for (size_t i = 0; i < lines.count; i++) {
+            const struct journal_line *line = &lines.list[i];
+            if (strcmp(line->store, r->store->id) == 0 && strcmp(line->key, key) == 0 &&
+                (strcmp(line->id, id) == 0 || (line->id[0] == '\0' && !dead)))
+                *out = true;
+        }
+    }
+    return 0;
+}
+
+struct candidates { // uploads that the line may have begun
+    const struct journal_line *line;
+    unsigned count;
+    char id[STORE_UPLOAD_ID_BYTES];
+};
+
+static int see_upload(void *ctx, const struct store_upload *upload)
+{
+    struct candidates *c = ctx;
+    int64_t later = (int64_t)upload->initiated.tv_sec - c->line->seconds;
+    if (strcmp(upload->key, c->line->key) == 0 && later >= -BEGUN_BEFORE_SECONDS &&
+        later <= BEGUN_AFTER_SECONDS) {
+        c->count++;
+        snprintf(c->id, sizeof(c->id), "%s", upload->id);
+    }
+    return 0;
+}
+
+static int abort_id(struct recovery *r, const char *key, const char *id, struct err *err)
+{
+    int rc = r->store->ops->upload_abort(r->store, key, id, err);
+    if (rc == 0)
+        r->aborted++;
+    return rc;
+}
+
+// *out_done: nothing of it is left to do.
+static int recover_line(struct recovery *r, const struct journal_line *line, bool *out_done,
+                        struct err *err)
+{
+    if (line->id[0] != '\0') {
+        int rc = abort_id(r, line->key, line->id, err);
+        *out_done = rc == 0;
+        return rc;
+    }
+    struct candidates c = {.line = line};
+    bool known = false;
+    // first the uploads, then the journals: whoever began one of them since has written it down before
+    int rc = r->store->ops->list_uploads(r->store, line->key, see_upload, &c, err);
+    if (rc == 0 && c.count == 1)
+        rc = known_elsewhere(r, line->key, c.id, &known, err);
+    if (rc < 0)
+        return rc;
+    if (c.count == 1 && !known)
+        rc = abort_id(r, line->key, c.id, err);
+    bool settled = c.count <= 1 && !known;
+    bool old = (int64_t)r->store->ops->now(r->store).tv_sec - line->seconds > KEEP_SECONDS;
+    *out_done = rc == 0 && (settled || old);
+    return rc;
+}
+
+static int recover_file(struct recovery *r, struct err *err)
+{
+    auto_fd int fd = -1;
+    bool dead;
+    int rc = open_file(r->dir, r->name, &fd, &dead);
+    if (rc == -ENOENT || (rc == 0 && !dead))
+        return 0;
+    if (rc < 0)
+        return err_errno(err, -rc, "open the journal '%s'", r->name);
+    auto_lines struct journal_lines lines = {0};
+    rc = journal_read(fd, &lines, err);
+    // half a line at the end goes: ours may follow
+    if (rc == 0 && ftruncate(fd, (off_t)lines.whole_bytes) < 0)
+        rc = err_errno(err, errno, "write the journal '%s'", r->name);
+    if (rc < 0)
+        return rc;
+    size_t left = lines.count;
+    int first = 0;
+    for (size_t i = 0; i < lines.count; i++) {
+        bool done = false;
+        if (strcmp(lines.list[i].store, r->store->id) != 0)
+            continue;
+        rc = recover_line(r, &lines.list[i], &done, first < 0 ? NULL : err);
+        if (rc < 0 && first == 0)
+            first = rc;
+        if (!done)
+            continue;
+        left--;
+        lseek(fd, 0, SEEK_END);
+        // unsynced, like journal_end: aborting once more does no harm
+        dprintf(fd, "end %" PRIu64 "\n", lines.list[i].number);
+    }
+    if (left == 0)
+        unlinkat(r->dir, r->name, 0);
+    return first;
+}
+
+int journal_recover(const char *path, struct store *store, unsigned *out_aborted, struct err *err)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT) {
+        *out_aborted = 0;
+        return 0;
+    }
+    if (fd < 0)
+        return err_errno(err, errno, "open the directory of state '%s' ([mount] state)", path);
+    auto_dir DIR *dir = fdopendir(fd);
+    if (!dir) {
+        close(fd);
+        return err_errno(err, ENOMEM, "open the directory of state '%s'", path);
+    }
+    struct recovery r = {.dir = fd, .store = store};
+    int first = 0; // one failure does not keep the others from being tried
+    const struct dirent *e;
+    while ((e = readdir(dir))) {
+        if (!is_journal(e->d_name))
+            continue;
+        r.name = e->d_name;
+        int rc = recover_file(&r, first < 0 ? NULL : err);
+        if (rc < 0 && first == 0)
+            first = rc;
+    }
+    if (first == 0)
+        *out_aborted = r.aborted;
+    return first;
+}
