@@ -40,7 +40,7 @@ static const char help[] =
 
 struct request { // what the command line says; strings borrowed from it
     const char *conf_path, *store, *point;
-    bool foreground, is_fstab, fake;
+    bool foreground, is_fstab, fake, read_only;
     char **settings; // SECTION.KEY=VALUE, malloc'ed
     size_t setting_count;
 };
@@ -82,8 +82,10 @@ static int take_option(struct request *request, char *option, struct err *err)
 {
     static const char *const own[] = {"uid", "gid", "umask"};
     char *value = strchr(option, '=');
-    if (strcmp(option, "ro") == 0)
-        return add_setting(request, "mount.read_only", "yes", err);
+    if (strcmp(option, "ro") == 0) {
+        request->read_only = true;
+        return 0;
+    }
     if (strcmp(option, "allow_other") == 0)
         return add_setting(request, "mount.allow_other", "yes", err);
     if (!*option || is_mount_word(option))
@@ -169,6 +171,7 @@ static int load_conf(const struct request *request, struct conf **out, struct er
     int rc = conf_load(request->conf_path, &conf, err);
     if (rc)
         return rc;
+    conf->mount.read_only = request->read_only;
     char setting[4096];
     if (request->store) {
         snprintf(setting, sizeof(setting), "store.url=%s", request->store);
