@@ -18,6 +18,9 @@ struct tree_conf {
     unsigned fetchers;     // headers fetched at a time (32)
     uint64_t refresh_ms;
     uint64_t memory_bytes; // bound of what is remembered of listings and headers
+    // The clock of freshness, in milliseconds; NULL: CLOCK_BOOTTIME. For tests.
+    uint64_t (*clock_ms)(void *ctx);
+    void *clock_ctx;
 };
 
 enum tree_kind { TREE_DIR, TREE_FILE };
@@ -65,8 +68,11 @@ void tree_removed(struct tree *, const char *path);
 void tree_forget(struct tree *, const char *path);
 
 // HOST/latest: PARTITION -> its newest good backup, "DATE/NAME" (NAME: the partition's directory, or a file in DATE).
-// Not: incomplete files (FLAGS), what `is_writing` says is being written on this mount, names that begin with a dot,
+// Not: incomplete files (FLAGS) and directories with one in them, directories of bakfs's own tools without a META, what
+// `is_writing` says is being written on this mount (asked for the file, or for the directory: anything below it; it is
+// called without locks of the tree), META and VERIFIED files, objects that are not ours, names that begin with a dot,
 // dates past tomorrow. A newer DATE wins; in one DATE the newer COMMITTED (fetches headers of the newest candidates only).
+// `….schema.sql` and `….globals.sql` are taken only for a partition that has nothing else. ENOENT: no such host.
 struct tree_latest {
     char *partition;
     char *target;
