@@ -139,7 +139,8 @@ static int parse_file(struct parse *p, struct err *err)
     ini_allow_multiline = false;
     ini_allow_inline_comments = false;
     int wrong = ini_parse_stream(next_line, p, take_value, p);
-    if (!p->failed && wrong > 0) {
+    // inih goes on behind a line that it cannot read.
+    if (wrong > 0 && (!p->failed || wrong < p->line_number)) {
         p->line_number = wrong;
         err_set(&p->error, EINVAL, "neither [section] nor key = value");
         fail(p);

@@ -24,6 +24,7 @@ static const char help[] =
     "\n"
     "Example:\n"
     "  bakfs init --store s3://my-backups --mount /mnt/bak && bakfs mount\n"
+    "  mkdir -p /mnt/bak/db1/$(date +%F)\n"
     "  pg_dump orders > /mnt/bak/db1/$(date +%F)/orders.sql\n";
 
 static const struct verb {

@@ -21,7 +21,7 @@ static void print_key(FILE *out, const struct sheet *sheet)
         fprintf(
             out,
             "The escrow key. It opens every backup, it is shown this once, and it is stored\n"
-            "nowhere: print this sheet or copy the three lines to where this host cannot burn.\n"
+            "nowhere: print this sheet or copy these two lines to where this host cannot burn.\n"
             "\n"
             "    # public key: %s\n"
             "    %s\n"
