@@ -120,6 +120,11 @@ static int take_value(void *ctx, const char *section, const char *name, const ch
     const struct conf_key *key = conf_key_find(section, name, &p->error);
     if (!key)
         return fail(p);
+    if (key->option_only) {
+        err_set(&p->error, EINVAL, "[%s] %s: belongs on the command line (%s), not in the file",
+                section, name, key->help);
+        return fail(p);
+    }
     bool *seen = &p->seen[key - conf_keys];
     if (*seen) {
         err_set(&p->error, EINVAL, "[%s] %s: set twice; remove one of the lines", section, name);

@@ -74,7 +74,7 @@ int conf_write(FILE *out, const struct conf_value *values, size_t count, struct 
             section = key->section;
             fprintf(out, "\n%s[%s]\n", section_exists_now(section) ? "" : "#", section);
         }
-        if (key->type != CONF_LATER)
+        if (key->type != CONF_LATER && !key->option_only)
             write_key(out, key, given(key, values, count));
     }
     write_later(out, section);

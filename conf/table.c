@@ -177,6 +177,13 @@ const struct conf_key conf_keys[] = {
      .help = "How long umount waits for files that are being written. Raise the unit's\n"
              "TimeoutStopSec with it.",
      .offset = AT(mount.drain_deadline_ms)},
+    {.section = "mount",
+     .key = "read_only",
+     .type = CONF_BOOL,
+     .fallback = "no",
+     .option_only = true,
+     .help = "-o ro",
+     .offset = AT(mount.read_only)},
 
     {.section = "write",
      .key = "level",

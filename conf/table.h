@@ -38,6 +38,7 @@ struct conf_key {
     const char *refused;  // choices that a later version takes, "c|d"
     const char *later;    // after "not yet: "
     const char *help;     // lines for the sample
+    bool option_only;     // of the command line (conf_set), not of the file
     size_t offset;        // in struct conf, or CONF_NOWHERE
 };
 
