@@ -18,11 +18,13 @@
 #include <sys/xattr.h>
 
 static const char help[] =
-    "Usage: bakfs umount [DIR] [-c CONF]\n"
+    "Usage: bakfs umount [DIR] [-l] [-c CONF]\n"
     "\n"
     "Unmounts DIR (default: the configuration's [mount] point) and waits until the daemon has\n"
     "stored what was closed and is gone. Says who still uses it when it is busy.\n"
     "\n"
+    "  -l, --lazy    take it away at once, even when it is busy or its daemon died; open files\n"
+    "                fail from then; nothing mounted is no error\n"
     "  -c, --conf    the configuration, for the mount point\n"
     "\n"
     "Example:\n"
@@ -50,13 +52,13 @@ static int daemon_pidfd(const char *dir)
 }
 
 // Who is no root may unmount what is his through fuse's own helper.
-static int unmount_as_user(const char *dir, struct err *err)
+static int unmount_as_user(const char *dir, const char *how, struct err *err)
 {
     pid_t pid = fork();
     if (pid < 0)
         return err_errno(err, errno, "start fusermount3");
     if (pid == 0) {
-        execlp("fusermount3", "fusermount3", "-u", "--", dir, (char *)NULL);
+        execlp("fusermount3", "fusermount3", how, "--", dir, (char *)NULL);
         _exit(127);
     }
     int status;
@@ -74,7 +76,7 @@ static int unmount_as_user(const char *dir, struct err *err)
 static int unmount(const char *dir, struct err *err)
 {
     if (geteuid() != 0)
-        return unmount_as_user(dir, err);
+        return unmount_as_user(dir, "-u", err);
     if (umount2(dir, UMOUNT_NOFOLLOW) == 0)
         return 0;
     if (errno == EBUSY)
@@ -98,6 +100,24 @@ static int wait_gone(int pidfd, uint64_t limit_ms, struct err *err)
             "unmounted, but the daemon still runs after its drain_deadline; its log says "
             "what it waits for");
     return 0;
+}
+
+static int umount_lazily(const char *dir)
+{
+    struct err err;
+    int rc = mounted_check(dir, &err);
+    if (rc == -ENOENT)
+        return CLI_DONE;
+    if (rc != 0)
+        return cli_fail("bakfs umount", &err, NULL);
+    auto_free char *point = mounted_path(dir, &err);
+    if (!point)
+        return cli_fail("bakfs umount", &err, NULL);
+    if (geteuid() != 0)
+        rc = unmount_as_user(point, "-uz", &err);
+    else if (umount2(point, UMOUNT_NOFOLLOW | MNT_DETACH) != 0)
+        rc = err_errno(&err, errno, "unmount %s", point);
+    return rc == 0 ? CLI_DONE : cli_fail("bakfs umount", &err, NULL);
 }
 
 static int umount_dir(const char *dir, uint64_t drain_ms)
@@ -125,15 +145,21 @@ static int umount_dir(const char *dir, uint64_t drain_ms)
 
 int verb_umount(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"conf", required_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'}, {0}};
+    static const struct option options[] = {{"lazy", no_argument, NULL, 'l'},
+                                            {"conf", required_argument, NULL, 'c'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
     const char *conf_path = NULL;
-    for (int c; (c = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
+    bool lazy = false;
+    for (int c; (c = getopt_long(argc, argv, "lc:h", options, NULL)) != -1;) {
         if (c == 'h')
             return cli_help(help);
-        if (c != 'c')
+        if (c == 'c')
+            conf_path = optarg;
+        else if (c == 'l')
+            lazy = true;
+        else
             return cli_usage("bakfs umount", "wrong usage");
-        conf_path = optarg;
     }
     if (argc - optind > 1)
         return cli_usage("bakfs umount", "one DIR");
@@ -144,9 +170,11 @@ int verb_umount(int argc, char **argv)
     const char *dir = optind < argc ? argv[optind] : conf->mount.point;
     // With DIR given, a configuration that cannot be read is no reason to stay mounted.
     uint64_t drain_ms = conf ? conf->mount.drain_deadline_ms : 600000;
-    int code = *dir
-                   ? umount_dir(dir, drain_ms)
-                   : cli_usage("bakfs umount", "which DIR? the configuration has no [mount] point");
+    int code = CLI_DONE;
+    if (!*dir)
+        code = cli_usage("bakfs umount", "which DIR? the configuration has no [mount] point");
+    else
+        code = lazy ? umount_lazily(dir) : umount_dir(dir, drain_ms);
     conf_free(conf);
     return code;
 }
