@@ -124,7 +124,7 @@ void entries_done(struct entries *set)
 
 // --- One directory ---
 
-bool dir_find(const struct dir *d, const char *name, size_t *out)
+bool dirs_index(const struct dir *d, const char *name, size_t *out)
 {
     size_t low = 0, high = d->entries.count;
     while (low < high) {
@@ -143,10 +143,10 @@ bool dir_find(const struct dir *d, const char *name, size_t *out)
     return false;
 }
 
-struct entry *dir_entry(const struct dir *d, const char *name)
+struct entry *dirs_entry(const struct dir *d, const char *name)
 {
     size_t at;
-    return dir_find(d, name, &at) ? d->entries.list[at] : NULL;
+    return dirs_index(d, name, &at) ? d->entries.list[at] : NULL;
 }
 
 static size_t entry_bytes(const struct entry *e)
@@ -181,12 +181,12 @@ static void keep_header(struct entry *to, struct entry *from)
     }
 }
 
-bool dir_put(struct dirs *dirs, struct dir *d, struct entry *entry)
+bool dirs_put(struct dirs *dirs, struct dir *d, struct entry *entry)
 {
     size_t at;
     if (!entry)
         return false;
-    if (dir_find(d, entry->name, &at)) {
+    if (dirs_index(d, entry->name, &at)) {
         struct entry *old = d->entries.list[at];
         size_t less = entry_bytes(old);
         keep_header(entry, old);
@@ -204,8 +204,8 @@ bool dir_put(struct dirs *dirs, struct dir *d, struct entry *entry)
     return true;
 }
 
-bool dir_set_header(struct dirs *dirs, struct dir *d, struct entry *entry,
-                    const struct seal_header *header, uint64_t now_ms)
+bool dirs_set_header(struct dirs *dirs, struct dir *d, struct entry *entry,
+                     const struct seal_header *header, uint64_t now_ms)
 {
     size_t less = entry_bytes(entry);
     bool ok = entry_set_header(entry, header, now_ms);
@@ -213,10 +213,10 @@ bool dir_set_header(struct dirs *dirs, struct dir *d, struct entry *entry,
     return ok;
 }
 
-void dir_remove(struct dirs *dirs, struct dir *d, const char *name)
+void dirs_remove(struct dirs *dirs, struct dir *d, const char *name)
 {
     size_t at;
-    if (!dir_find(d, name, &at))
+    if (!dirs_index(d, name, &at))
         return;
     struct entry **place = &d->entries.list[at];
     adjust(dirs, d, 0, entry_bytes(*place));
@@ -225,10 +225,10 @@ void dir_remove(struct dirs *dirs, struct dir *d, const char *name)
     memmove(place, place + 1, (d->entries.count - at) * sizeof(struct entry *));
 }
 
-void dir_replace(struct dirs *dirs, struct dir *d, struct entries *fresh)
+void dirs_replace(struct dirs *dirs, struct dir *d, struct entries *fresh)
 {
     for (size_t i = 0; i < fresh->count; i++) {
-        struct entry *old = dir_entry(d, fresh->list[i]->name);
+        struct entry *old = dirs_entry(d, fresh->list[i]->name);
         if (old)
             keep_header(fresh->list[i], old);
     }

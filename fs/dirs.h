@@ -71,16 +71,16 @@ void dirs_drop(struct dirs *, struct dir *);
 void dirs_trim(struct dirs *, const struct dir *keep);
 
 // Index of `name`, or where it would stand.
-bool dir_find(const struct dir *, const char *name, size_t *out);
-struct entry *dir_entry(const struct dir *, const char *name); // NULL: not there
+bool dirs_index(const struct dir *, const char *name, size_t *out);
+struct entry *dirs_entry(const struct dir *, const char *name); // NULL: not there
 // Puts `entry` in the place of what has its name; keeps the header of the same object. Takes over `entry`. False: no
 // memory.
-bool dir_put(struct dirs *, struct dir *, struct entry *);
-void dir_remove(struct dirs *, struct dir *, const char *name);
+bool dirs_put(struct dirs *, struct dir *, struct entry *);
+void dirs_remove(struct dirs *, struct dir *, const char *name);
 // A listing's result becomes the directory's entries (settled); headers of unchanged objects are kept.
-void dir_replace(struct dirs *, struct dir *, struct entries *);
-bool dir_set_header(struct dirs *, struct dir *, struct entry *, const struct seal_header *,
-                    uint64_t now_ms);
+void dirs_replace(struct dirs *, struct dir *, struct entries *);
+bool dirs_set_header(struct dirs *, struct dir *, struct entry *, const struct seal_header *,
+                     uint64_t now_ms);
 
 // The directory of `path` ("" for a HOST) and the name in it.
 const char *path_split(const char *path, char out_dir[STORE_KEY_BYTES + 1]);

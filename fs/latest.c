@@ -92,7 +92,7 @@ static void fetch_ahead(struct tree *t, const char *dir, const struct tree_list 
             !wanted(ctx, &names->names[i]))
             continue;
         struct dir *d = dirs_find(&t->dirs, dir);
-        struct entry *e = d ? dir_entry(d, names->names[i].name) : NULL;
+        struct entry *e = d ? dirs_entry(d, names->names[i].name) : NULL;
         if (e && e->kind == TREE_FILE && !tree_has_header(t, d, path, e))
             tree_fetch_ahead(t, path);
     }

@@ -115,7 +115,7 @@ static void dir_stat(struct tree *t, const char *path, struct tree_stat *out)
     const char *name = path_split(path, parent);
     const struct dir *d = dirs_find(&t->dirs, path);
     const struct dir *above = *path ? dirs_find(&t->dirs, parent) : NULL;
-    const struct entry *e = above ? dir_entry(above, name) : NULL;
+    const struct entry *e = above ? dirs_entry(above, name) : NULL;
     const struct made_dir *made = *path ? made_at(&t->made, path) : NULL;
     struct timespec times[] = {
         d ? d->newest : (struct timespec){0},
@@ -175,7 +175,7 @@ static enum known look(struct tree *t, const char *path, struct tree_stat *out)
     uint64_t now = tree_now_ms(t);
     bool fresh = d->complete && now < d->fresh_until_ms;
     size_t at;
-    if (!dir_find(d, name, &at))
+    if (!dirs_index(d, name, &at))
         return fresh ? KNOWN_ABSENT : UNKNOWN;
     if (fresh && is_walked(t, d))
         step(t, d, at);
@@ -408,7 +408,7 @@ int tree_remove_dir(struct tree *t, const char *path, struct err *err)
         if (made_below(&t->made, path))
             return err_set(err, ENOTEMPTY, "'%s' is not empty", path);
         const struct dir *above = dirs_find(&t->dirs, parent);
-        bool known = made_at(&t->made, path) || (above && dir_entry(above, name));
+        bool known = made_at(&t->made, path) || (above && dirs_entry(above, name));
         struct tree_stat stat;
         bool stale = false;
         int rc = ask_once(t, path, true, &stat, &stale, err);
@@ -456,7 +456,7 @@ void tree_forget(struct tree *t, const char *path)
     if (!d)
         return;
     d->fresh_until_ms = 0; // neither is its absence believed
-    struct entry *e = dir_entry(d, name);
+    struct entry *e = dirs_entry(d, name);
     if (e)
         e->fresh_until_ms = 0;
 }

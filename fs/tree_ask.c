@@ -22,7 +22,7 @@ bool tree_has_header(struct tree *t, struct dir *d, const char *path, struct ent
         return true;
     entry_stat(e, &stat);
     return tree_key(path, key, NULL) == 0 && headers_get(t->headers, key, &stat, &header) &&
-           dir_set_header(&t->dirs, d, e, &header, tree_now_ms(t));
+           dirs_set_header(&t->dirs, d, e, &header, tree_now_ms(t));
 }
 
 struct op *op_begin(struct tree *t, enum op_kind kind, const char *path)
@@ -41,7 +41,7 @@ struct op *op_begin(struct tree *t, enum op_kind kind, const char *path)
     char parent[STORE_KEY_BYTES + 1];
     const char *name = path_split(path, parent);
     const struct dir *d = dirs_find(&t->dirs, parent);
-    const struct entry *e = d ? dir_entry(d, name) : NULL;
+    const struct entry *e = d ? dirs_entry(d, name) : NULL;
     if (e) {
         op->was_dir = e->kind == TREE_DIR;
         op->was_file = e->kind == TREE_FILE;
@@ -190,11 +190,11 @@ static void put_file(struct tree *t, const char *path, const struct object_info 
         return; // it is asked again
     uint64_t now = tree_now_ms(t);
     e->fresh_until_ms = now + t->conf.refresh_ms;
-    const struct entry *old = dir_entry(d, name);
+    const struct entry *old = dirs_entry(d, name);
     if (old && entry_same_object(old, e) && old->fresh_until_ms > e->fresh_until_ms)
         e->fresh_until_ms = old->fresh_until_ms;
     entry_set_header(e, &info->header, now);
-    dir_put(&t->dirs, d, e);
+    dirs_put(&t->dirs, d, e);
     dirs_trim(&t->dirs, d);
 }
 
@@ -209,7 +209,7 @@ static void put_answer(struct tree *t, const struct op *op)
     } else if (op->rc == -ENOENT) {
         struct dir *d = dirs_find(&t->dirs, parent);
         if (d)
-            dir_remove(&t->dirs, d, name);
+            dirs_remove(&t->dirs, d, name);
         d = dirs_find(&t->dirs, op->path);
         if (d)
             dirs_drop(&t->dirs, d);
@@ -268,7 +268,7 @@ static bool is_walk(struct tree *t, const char *path)
         return false;
     const struct dir *d = dirs_find(&t->dirs, parent);
     size_t at;
-    if (!d || !dir_find(d, name, &at))
+    if (!d || !dirs_index(d, name, &at))
         return false;
     while (at > 0 && d->entries.list[at - 1]->kind != TREE_DIR)
         at--;
@@ -293,7 +293,7 @@ static void put_listing(struct tree *t, const char *path, struct listing *listin
             continue; // it is listed again when it is wanted
         for (size_t j = 0; j < l->entries.count; j++)
             l->entries.list[j]->fresh_until_ms = until;
-        dir_replace(&t->dirs, d, &l->entries);
+        dirs_replace(&t->dirs, d, &l->entries);
         d->complete = true;
         d->fresh_until_ms = until;
         d->newest = l->newest;
@@ -303,7 +303,7 @@ static void put_listing(struct tree *t, const char *path, struct listing *listin
     struct dir *asked = dirs_make(&t->dirs, path);
     if (asked && !listing->exists) { // if it is there at all, this mount made it
         struct entries none = {0};
-        dir_replace(&t->dirs, asked, &none);
+        dirs_replace(&t->dirs, asked, &none);
         asked->complete = true;
         asked->fresh_until_ms = until;
     }
@@ -320,7 +320,7 @@ static void forget_dir(struct tree *t, const char *path)
         dirs_drop(&t->dirs, d);
     d = dirs_find(&t->dirs, parent);
     if (d)
-        dir_remove(&t->dirs, d, name);
+        dirs_remove(&t->dirs, d, name);
 }
 
 static void run_list(struct tree *t, struct op *op)

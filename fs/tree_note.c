@@ -55,11 +55,11 @@ static void note_dir(struct tree *t, const char *path, struct timespec newest)
     struct dir *d = dirs_make(&t->dirs, parent);
     if (!d)
         return;
-    struct entry *e = dir_entry(d, name);
+    struct entry *e = dirs_entry(d, name);
     if (!e || e->kind != TREE_DIR) {
-        if (!dir_put(&t->dirs, d, entry_new_dir(name, newest)))
+        if (!dirs_put(&t->dirs, d, entry_new_dir(name, newest)))
             return;
-        e = dir_entry(d, name);
+        e = dirs_entry(d, name);
     }
     uint64_t until = tree_now_ms(t) + t->conf.refresh_ms;
     if (until > e->fresh_until_ms)
@@ -98,11 +98,11 @@ static void put_committed(struct tree *t, const char *path, const struct object_
         uint64_t now = tree_now_ms(t);
         e->fresh_until_ms = now + t->conf.refresh_ms;
         entry_set_header(e, &info->header, now);
-        dir_put(&t->dirs, d, e);
+        dirs_put(&t->dirs, d, e);
         if (newer(when, d->newest))
             d->newest = when;
     } else if (d) { // no memory: at least nothing old is told
-        dir_remove(&t->dirs, d, name);
+        dirs_remove(&t->dirs, d, name);
         d->fresh_until_ms = 0;
     }
     note_dirs(t, parent, when);
@@ -120,7 +120,7 @@ static void put_removed(struct tree *t, const char *path)
     const char *name = path_split(path, parent);
     struct dir *d = dirs_find(&t->dirs, parent);
     if (d)
-        dir_remove(&t->dirs, d, name);
+        dirs_remove(&t->dirs, d, name);
 }
 
 static void put_dir_removed(struct tree *t, const char *path)
