@@ -46,6 +46,7 @@ def good_vectors():
     yield Object("further-stanzas", [b"hello, stanzas"], stanzas=grease)
     yield Object("newer-not-first", [b"hello, v2"], stanzas=lambda s: s + [b"-> bakfs/v2 what ever\n\n"])
     yield Object("further-records", [b"hello, records"], records=lambda r: r + [(0x00000008, b""), (0x7FFFFFFF, b"later")])
+    yield Object("told-bytes", [b"hello, bytes"], records=lambda r: r[:4] + [(5, b"\xff\n"), (7, b"\xff\x1b")])
     yield Object("few-records", [b"hello, few"], records=lambda r: r[:4])
     yield Object("utf8-path", [b"hello"], path="db1/2026-11-22/größe – 数.sql")
 

@@ -233,11 +233,6 @@ def check_trailer(records, entries):
                 expected += struct.pack("<QQ", packed, plain)
             packed, plain = packed + c, plain + d
     need(records.get(6, b"") == expected, "trailer", "the index is not the table's")
-    if 7 in records:
-        try:
-            records[7].decode()
-        except UnicodeDecodeError:
-            raise Refused("trailer", "the version is not UTF-8") from None
 
 
 def decode_frame(packed, plain_len, checksum, number):
@@ -308,7 +303,7 @@ def read_object(data, scalars, path, out):
         digest=digest.hex(),
         salt=records[3].hex(),
         first_path=records[5].decode(errors="replace") if 5 in records else None,
-        version=records[7].decode() if 7 in records else None,
+        version=records[7].decode(errors="replace") if 7 in records else None,
         index=len(records.get(6, b"")) // 16,
         unknown_records=sorted(k for k in records if k not in LENGTHS and k != 6),
     )
