@@ -1,0 +1,461 @@
+// Multipart uploads in S3, and copies.
+#include "backend/store/s3_store.h"
+
+#include "backend/base/num.h"
+#include "backend/base/scope.h"
+#include "backend/s3/uri.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// --- the uploads begun here and their tokens ---
+
+static int begun_add(struct s3_store *s3, const char *id, const char *token, struct err *err)
+{
+    size_t len = strlen(id) + 1;
+    struct s3_begun *begun = malloc(sizeof(*begun) + len);
+    if (!begun)
+        return err_set(err, ENOMEM, "no memory for an upload");
+    memcpy(begun->id, id, len);
+    memcpy(begun->token, token, S3_TOKEN_BYTES);
+    auto_unlock pthread_mutex_t *held = scope_lock(&s3->lock);
+    begun->next = s3->begun;
+    s3->begun = begun;
+    return 0;
+}
+
+// The token of an upload, "" for one begun by another daemon; forgets it if `forget`.
+static void begun_token(struct s3_store *s3, const char *id, bool forget,
+                        char token[S3_TOKEN_BYTES])
+{
+    struct s3_begun *gone = NULL;
+    token[0] = '\0';
+    {
+        auto_unlock pthread_mutex_t *held = scope_lock(&s3->lock);
+        for (struct s3_begun **at = &s3->begun; *at; at = &(*at)->next) {
+            if (strcmp((*at)->id, id) != 0)
+                continue;
+            memcpy(token, (*at)->token, S3_TOKEN_BYTES);
+            if (forget) {
+                gone = *at;
+                *at = gone->next;
+            }
+            break;
+        }
+    }
+    free(gone);
+}
+
+// --- begin, parts ---
+
+static int begin_full(struct s3_store *s3, const char *full, char out_id[STORE_UPLOAD_ID_BYTES],
+                      struct err *err)
+{
+    char token[S3_TOKEN_BYTES], id[XML_ID_BYTES];
+    s3_make_token(token);
+    struct s3_call call = {.method = "POST", .key = full};
+    s3_call_query(&call, "uploads", "");
+    s3_call_header(&call, S3_TOKEN_HEADER, token);
+    int result = s3_client_call(s3->client, &call, err);
+    if (result == 0)
+        result = xml_parse_begun(call.response.text ? call.response.text : "",
+                                 call.response.text_len, id, err);
+    s3_call_done(&call);
+    if (result == 0)
+        result = begun_add(s3, id, token, err);
+    if (result == 0)
+        memcpy(out_id, id, strlen(id) + 1);
+    return result;
+}
+
+int s3_upload_begin(struct store *store, const char *key, char out_id[STORE_UPLOAD_ID_BYTES],
+                    struct err *err)
+{
+    struct s3_store *s3 = s3_of(store);
+    char full[S3_KEY_BYTES];
+    struct err local = {0};
+    int result = s3_key(s3, key, full, &local);
+    if (result == 0)
+        result = begin_full(s3, full, out_id, &local);
+    if (result < 0) {
+        err_prefix(&local, "begin upload of '%s'", key);
+        return err_copy(err, &local);
+    }
+    return 0;
+}
+
+int s3_put_part(struct store *store, const char *key, const char *id, unsigned number, uint64_t off,
+                struct source *body, struct store_part *out, struct err *err)
+{
+    (void)off; // S3 joins parts by their numbers
+    struct s3_store *s3 = s3_of(store);
+    char full[S3_KEY_BYTES], number_text[16];
+    struct err local = {0};
+    snprintf(number_text, sizeof(number_text), "%u", number);
+    struct s3_call call = {.method = "PUT", .key = full, .body = body};
+    s3_call_query(&call, "partNumber", number_text);
+    s3_call_query(&call, "uploadId", id);
+    struct store_part part = {.number = number, .size = body->size};
+    int result = s3_key(s3, key, full, &local);
+    if (result == 0)
+        result = s3_client_call(s3->client, &call, &local);
+    if (result == 0)
+        result = s3_etag(&call.response, part.etag, &local);
+    else if (result == -ENOENT)
+        result = err_set(&local, EIO, "the upload is gone: somebody aborted or completed it");
+    s3_call_done(&call);
+    if (result < 0) {
+        err_prefix(&local, "put part %u of '%s'", number, key);
+        return err_copy(err, &local);
+    }
+    *out = part;
+    return 0;
+}
+
+// --- complete ---
+
+struct completion {
+    const char *full, *id;
+    const char *body;
+    size_t body_len;
+    uint64_t size; // of all parts
+    const struct store_cond *cond;
+    char token[S3_TOKEN_BYTES];
+};
+
+// After a Complete that was answered with success: the object as it stands, if it can be seen and is this one.
+static int completed_stat(struct s3_store *s3, const struct completion *done, const char *etag,
+                          struct store_stat *out, struct err *err)
+{
+    struct store_stat stat;
+    char token[S3_TOKEN_BYTES];
+    if (s3_look(s3, done->full, 0, &stat, token, NULL) == 0 && strcmp(stat.etag, etag) == 0) {
+        if (stat.size != done->size)
+            return err_set(err, EIO, "the store joined %" PRIu64 " bytes to an object of %" PRIu64,
+                           done->size, stat.size);
+        *out = stat;
+        return 0;
+    }
+    *out = (struct store_stat){.size = done->size, .last_modified = s3_client_now(s3->client)};
+    snprintf(out->etag, sizeof(out->etag), "%s", etag);
+    return 0;
+}
+
+static int complete_full(struct s3_store *s3, const struct completion *done, struct store_stat *out,
+                         struct err *err)
+{
+    char size[24], quoted[S3_QUOTED_BYTES];
+    snprintf(size, sizeof(size), "%" PRIu64, done->size);
+    struct s3_call call = {.method = "POST",
+                           .key = done->full,
+                           .text = done->body,
+                           .text_len = done->body_len,
+                           .late_error = true};
+    s3_call_query(&call, "uploadId", done->id);
+    s3_call_header(&call, "x-amz-mp-object-size", size);
+    const struct store_cond *cond = done->cond;
+    int result = 0;
+    if (cond && cond->if_absent)
+        s3_call_header(&call, "if-none-match", "*");
+    if (cond && cond->if_match) {
+        result = s3_quote(cond->if_match, quoted, err);
+        s3_call_header(&call, "if-match", quoted);
+    }
+    if (result < 0)
+        return result;
+    result = s3_client_call(s3->client, &call, err);
+    int status = call.response.status;
+    struct xml_result answer;
+    if (result == 0)
+        result = xml_parse_result(call.response.text, call.response.text_len, &answer, err);
+    if (result == 0) {
+        result = completed_stat(s3, done, answer.etag, out, err);
+    } else if ((call.maybe_done || status == 200 || status == 404 || status == 412) &&
+               s3_is_mine(s3, done->full, done->token, done->size, out)) {
+        result = 0; // an earlier try had done it, its answer was lost
+    } else if (status == 412 || strcmp(call.error.code, "ConditionalRequestConflict") == 0) {
+        result = err_set(err, EEXIST, "somebody else has %s it",
+                         cond && cond->if_match ? "replaced" : "made");
+    } else if (result == -ENOENT) {
+        result = cond && cond->if_match && strcmp(call.error.code, "NoSuchKey") == 0
+                     ? err_set(err, EEXIST, "somebody else has removed it")
+                     : err_set(err, EIO, "the upload is gone");
+    }
+    s3_call_done(&call);
+    return result;
+}
+
+int s3_upload_complete(struct store *store, const char *key, const char *id,
+                       const struct store_part *parts, unsigned count,
+                       const struct store_cond *cond, struct store_stat *out, struct err *err)
+{
+    struct s3_store *s3 = s3_of(store);
+    char full[S3_KEY_BYTES];
+    struct completion done = {.full = full, .id = id, .cond = cond};
+    struct err local = {0};
+    auto_free struct xml_part *listed = calloc(count ? count : 1, sizeof(*listed));
+    auto_free char *body = NULL;
+    int result = listed ? s3_key(s3, key, full, &local)
+                        : err_set(&local, ENOMEM, "no memory for the list of parts");
+    for (unsigned i = 0; result == 0 && i < count; i++) {
+        listed[i] = (struct xml_part){.number = parts[i].number, .etag = parts[i].etag};
+        done.size += parts[i].size;
+    }
+    if (result == 0)
+        result = xml_make_complete(listed, count, &body, &done.body_len, &local);
+    done.body = body;
+    if (result == 0)
+        result = s3_precheck(s3, full, cond, &local);
+    struct store_stat stat;
+    begun_token(s3, id, false, done.token);
+    if (result == 0)
+        result = complete_full(s3, &done, &stat, &local);
+    if (result < 0) {
+        err_prefix(&local, "complete '%s'", key);
+        return err_copy(err, &local);
+    }
+    begun_token(s3, id, true, done.token);
+    if (out)
+        *out = stat;
+    return 0;
+}
+
+// --- abort ---
+
+// 0 when nothing is left of the upload, 1 when parts stand there still.
+static int abort_once(struct s3_store *s3, const char *full, const char *id, struct err *err)
+{
+    struct s3_call drop = {.method = "DELETE", .key = full};
+    s3_call_query(&drop, "uploadId", id);
+    int result = s3_client_call(s3->client, &drop, err);
+    bool gone = strcmp(drop.error.code, "NoSuchUpload") == 0 || drop.response.status == 404;
+    s3_call_done(&drop);
+    if (result < 0)
+        return gone ? 0 : result;
+    struct s3_call look = {.method = "GET", .key = full};
+    s3_call_query(&look, "uploadId", id);
+    s3_call_query(&look, "max-parts", "1");
+    result = s3_client_call(s3->client, &look, err);
+    gone = result < 0 && look.response.status == 404;
+    bool blind = result == -EACCES; // who may not look has at least aborted
+    s3_call_done(&look);
+    if (gone || blind)
+        return 0;
+    return result < 0 ? result : 1;
+}
+
+int s3_upload_abort(struct store *store, const char *key, const char *id, struct err *err)
+{
+    struct s3_store *s3 = s3_of(store);
+    char full[S3_KEY_BYTES], token[S3_TOKEN_BYTES];
+    struct err local = {0};
+    int result = s3_key(s3, key, full, &local);
+    uint64_t since = s3_client_monotonic_ms();
+    for (unsigned round = 1; result == 0; round++) {
+        result = abort_once(s3, full, id, &local);
+        if (result <= 0)
+            break;
+        // parts that were under way came after the abort
+        result = s3_client_pause(round, since, s3->deadline_ms)
+                     ? 0
+                     : err_set(&local, ETIMEDOUT, "parts of it stay although it was aborted");
+    }
+    if (result < 0) {
+        err_prefix(&local, "abort upload of '%s'", key);
+        return err_copy(err, &local);
+    }
+    begun_token(s3, id, true, token);
+    return 0;
+}
+
+// --- list uploads ---
+
+static int uploads_page(struct s3_store *s3, const char *prefix, const char *key_marker,
+                        const char *id_marker, struct xml_uploads *out, struct err *err)
+{
+    struct s3_call call = {.method = "GET"};
+    s3_call_query(&call, "uploads", "");
+    s3_call_query(&call, "encoding-type", "url");
+    s3_call_query(&call, "max-uploads", "1000");
+    s3_call_query(&call, "prefix", prefix);
+    if (key_marker)
+        s3_call_query(&call, "key-marker", key_marker);
+    if (key_marker && id_marker)
+        s3_call_query(&call, "upload-id-marker", id_marker);
+    int result = s3_client_call(s3->client, &call, err);
+    if (result == 0)
+        result = xml_parse_uploads(call.response.text ? call.response.text : "",
+                                   call.response.text_len, out, err);
+    s3_call_done(&call);
+    return result;
+}
+
+int s3_list_uploads(struct store *store, const char *prefix,
+                    int (*each)(void *ctx, const struct store_upload *), void *ctx, struct err *err)
+{
+    struct s3_store *s3 = s3_of(store);
+    char full[S3_KEY_BYTES];
+    struct err local = {0};
+    int result = s3_key(s3, prefix, full, &local);
+    size_t strip = strlen(s3->prefix);
+    auto_free char *key_marker = NULL, *id_marker = NULL;
+    for (bool more = true; result == 0 && more;) {
+        struct xml_uploads list = {0};
+        result = uploads_page(s3, full, key_marker, id_marker, &list, &local);
+        for (size_t i = 0; result == 0 && i < list.count; i++) {
+            if (strncmp(list.uploads[i].key, full, strlen(full)) != 0)
+                continue;
+            struct store_upload upload = {.key = list.uploads[i].key + strip,
+                                          .id = list.uploads[i].id,
+                                          .initiated = list.uploads[i].initiated};
+            int stopped = each(ctx, &upload);
+            if (stopped)
+                result = err_set(&local, stopped < 0 ? -stopped : stopped, "stopped");
+        }
+        more = list.truncated;
+        // a server that repeats its page would never end
+        if (result == 0 && more && key_marker && strcmp(key_marker, list.next_key) == 0 &&
+            strcmp(id_marker ? id_marker : "", list.next_id ? list.next_id : "") == 0)
+            result = err_set(&local, EUCLEAN, "the list of uploads does not go on");
+        free(key_marker);
+        free(id_marker);
+        key_marker = take(list.next_key);
+        id_marker = take(list.next_id);
+        xml_uploads_done(&list);
+    }
+    if (result < 0) {
+        err_prefix(&local, "list uploads of '%s'", prefix);
+        return err_copy(err, &local);
+    }
+    return 0;
+}
+
+// --- copy ---
+
+#define SOURCE_BYTES (3 * S3_KEY_BYTES + 300)
+
+static int copy_source(const struct s3_store *s3, const char *from, char out[SOURCE_BYTES],
+                       struct err *err)
+{
+    size_t used = (size_t)snprintf(out, SOURCE_BYTES, "/%s/", s3->bucket);
+    if (!uri_encode(from, true, out + used, SOURCE_BYTES - used))
+        return err_set(err, ENAMETOOLONG, "the key is too long");
+    return 0;
+}
+
+static int copied(struct s3_call *call, int result, struct xml_result *out, struct err *err)
+{
+    if (result == 0)
+        return xml_parse_result(call->response.text, call->response.text_len, out, err);
+    if (call->response.status == 412)
+        return err_set(err, ESTALE, "another object stands there now");
+    return result;
+}
+
+static int copy_whole(struct s3_store *s3, const char *from, const struct store_stat *from_stat,
+                      const char *to, struct store_stat *out, struct err *err)
+{
+    char source[SOURCE_BYTES], quoted[S3_QUOTED_BYTES];
+    struct s3_call call = {.method = "PUT", .key = to, .late_error = true};
+    int result = copy_source(s3, from, source, err);
+    if (result == 0)
+        result = s3_quote(from_stat->etag, quoted, err);
+    if (result < 0)
+        return result;
+    s3_call_header(&call, "x-amz-copy-source", source);
+    s3_call_header(&call, "x-amz-copy-source-if-match", quoted);
+    struct xml_result answer;
+    result = copied(&call, s3_client_call(s3->client, &call, err), &answer, err);
+    s3_call_done(&call);
+    if (result < 0)
+        return result;
+    *out = (struct store_stat){.size = from_stat->size, .last_modified = answer.last_modified};
+    snprintf(out->etag, sizeof(out->etag), "%s", answer.etag);
+    return 0;
+}
+
+static int copy_part(struct s3_store *s3, const char *from, const struct store_stat *from_stat,
+                     const char *to, const char *id, uint64_t off, struct store_part *part,
+                     struct err *err)
+{
+    char source[SOURCE_BYTES], quoted[S3_QUOTED_BYTES], range[64], number[16];
+    snprintf(number, sizeof(number), "%u", part->number);
+    snprintf(range, sizeof(range), "bytes=%" PRIu64 "-%" PRIu64, off, off + part->size - 1);
+    struct s3_call call = {.method = "PUT", .key = to, .late_error = true};
+    int result = copy_source(s3, from, source, err);
+    if (result == 0)
+        result = s3_quote(from_stat->etag, quoted, err);
+    if (result < 0)
+        return result;
+    s3_call_query(&call, "partNumber", number);
+    s3_call_query(&call, "uploadId", id);
+    s3_call_header(&call, "x-amz-copy-source", source);
+    s3_call_header(&call, "x-amz-copy-source-range", range);
+    s3_call_header(&call, "x-amz-copy-source-if-match", quoted);
+    struct xml_result answer;
+    result = copied(&call, s3_client_call(s3->client, &call, err), &answer, err);
+    s3_call_done(&call);
+    if (result == 0)
+        snprintf(part->etag, sizeof(part->etag), "%s", answer.etag);
+    return result;
+}
+
+int s3_copy_parts(struct s3_store *s3, const char *from, const struct store_stat *from_stat,
+                  const char *to, uint64_t part_bytes, struct store_stat *out, struct err *err)
+{
+    char id[STORE_UPLOAD_ID_BYTES], full_from[S3_KEY_BYTES], full_to[S3_KEY_BYTES];
+    uint64_t count = div_up_u64(from_stat->size, part_bytes);
+    if (count == 0 || count > s3->base.limits.parts_max)
+        return err_set(err, EFBIG, "%" PRIu64 " bytes cannot be copied in parts", from_stat->size);
+    auto_free struct store_part *parts = calloc((size_t)count, sizeof(*parts));
+    if (!parts)
+        return err_set(err, ENOMEM, "no memory for the list of parts");
+    int result = s3_key(s3, from, full_from, err);
+    if (result == 0)
+        result = s3_key(s3, to, full_to, err);
+    if (result == 0)
+        result = s3_upload_begin(&s3->base, to, id, err);
+    if (result < 0)
+        return result;
+    for (uint64_t i = 0; result == 0 && i < count; i++) {
+        uint64_t off = i * part_bytes;
+        parts[i].number = (unsigned)i + 1;
+        parts[i].size = min_u64(part_bytes, from_stat->size - off);
+        result = copy_part(s3, full_from, from_stat, full_to, id, off, &parts[i], err);
+    }
+    if (result == 0)
+        result = s3_upload_complete(&s3->base, to, id, parts, (unsigned)count, NULL, out, err);
+    if (result < 0)
+        s3_upload_abort(&s3->base, to, id, NULL); // the first failure is the one to tell
+    return result;
+}
+
+int s3_copy(struct store *store, const char *from, const char *if_match, const char *to,
+            struct store_stat *out, struct err *err)
+{
+    struct s3_store *s3 = s3_of(store);
+    char full_from[S3_KEY_BYTES], full_to[S3_KEY_BYTES];
+    struct store_stat from_stat, stat;
+    struct err local = {0};
+    int result = s3_key(s3, from, full_from, &local);
+    if (result == 0)
+        result = s3_key(s3, to, full_to, &local);
+    if (result == 0)
+        result = s3_look(s3, full_from, 0, &from_stat, NULL, &local);
+    if (result == 0 && if_match && strcmp(from_stat.etag, if_match) != 0)
+        result = err_set(&local, ESTALE, "another object stands there now");
+    if (result == 0)
+        result = from_stat.size > s3->base.limits.put_max
+                     ? s3_copy_parts(s3, from, &from_stat, to, S3_COPY_PART_BYTES, &stat, &local)
+                     : copy_whole(s3, full_from, &from_stat, full_to, &stat, &local);
+    if (result < 0) {
+        err_prefix(&local, "copy '%s' to '%s'", from, to);
+        return err_copy(err, &local);
+    }
+    if (out)
+        *out = stat;
+    return 0;
+}
