@@ -13,7 +13,7 @@ struct meaning {
 static const struct meaning by_code[] = {
     {"NoSuchKey", ENOENT, NULL},
     {"NoSuchBucket", EIO, "the bucket does not exist there: create it, or mend the store's URL"},
-    {"NoSuchUpload", EIO, "the upload is gone: somebody aborted or completed it"},
+    {"NoSuchUpload", ENOENT, "the upload is gone: somebody aborted or completed it"},
     {"InvalidAccessKeyId", EACCES,
      "the server does not know this access key: check AWS_ACCESS_KEY_ID and the endpoint"},
     {"SignatureDoesNotMatch", EACCES,

@@ -367,7 +367,8 @@ static int run(struct s3_client *client, struct s3_call *call, struct attempt *a
             clock_mended = true;
             continue;
         }
-        if (verdict != RETRY_AGAIN)
+        call->transient = verdict == RETRY_AGAIN;
+        if (verdict != RETRY_AGAIN || call->once)
             return err_copy(err, &last);
         uint64_t delay;
         if (!retry_delay(&retry, s3_client_monotonic_ms(), call->response.moved_bytes,

@@ -44,11 +44,13 @@ struct s3_call {
     size_t into_len;
     bool late_error;      // the server may take minutes, and say <Error> in a 200
     unsigned deadline_ms; // 0: the client's
+    bool once;            // one try only: the caller looks around before he tries again
     // answered
     struct http_response response;
     struct xml_error error; // of S3's <Error>; code "" if there was none
     unsigned tries;
     bool maybe_done; // failed, but one of the tries may have been carried out
+    bool transient;  // of a call with `once`: failed in a way that another try may mend
 };
 
 static inline void s3_call_query(struct s3_call *call, const char *name, const char *value)

@@ -319,29 +319,30 @@ static void uploads_closed(struct walk *walk, const char *name, const char *pare
     }
 }
 
-static int uploads_finish(struct xml_uploads *list, bool encoded, struct err *err)
+static int uploads_finish(struct xml_uploads *list, bool asked, bool said, struct err *err)
 {
     for (size_t i = 0; i < list->count; i++) {
         struct xml_upload *upload = &list->uploads[i];
         if (!upload->key || !upload->id)
             return err_set(err, EUCLEAN, "an upload in the list has no key or no id");
-        if (encoded && !uri_decode(upload->key))
+        if (asked && !uri_decode(upload->key))
             upload->key[0] = '\0'; // no key of ours
     }
-    if (encoded && list->next_key && !uri_decode(list->next_key))
+    if (asked && said && list->next_key && !uri_decode(list->next_key))
         return err_set(err, EUCLEAN, "the list of uploads goes on at a malformed key");
     if (list->truncated && !list->next_key)
         return err_set(err, EUCLEAN, "the list of uploads goes on but does not say where");
     return 0;
 }
 
-int xml_parse_uploads(const char *text, size_t len, struct xml_uploads *out, struct err *err)
+int xml_parse_uploads(const char *text, size_t len, bool asked, struct xml_uploads *out,
+                      struct err *err)
 {
     struct xml_uploads list = {0};
     struct walk walk = {.opened = uploads_opened, .closed = uploads_closed, .out = &list};
     int result = walk_run(&walk, text, len, err);
     if (result == 0)
-        result = uploads_finish(&list, walk.encoded, err);
+        result = uploads_finish(&list, asked, walk.encoded, err);
     if (result < 0)
         xml_uploads_done(&list);
     else
@@ -405,8 +406,12 @@ int xml_parse_parts(const char *text, size_t len, unsigned *out_count, struct er
 
 static void result_closed(struct walk *walk, const char *name, const char *parent)
 {
+    (void)parent;
     struct xml_result *result = walk->out;
-    if (walk->depth != 2 || is(parent, "Error"))
+    if (walk->depth == 1 && !is(name, "CompleteMultipartUploadResult") &&
+        !is(name, "CopyObjectResult") && !is(name, "CopyPartResult"))
+        stop(walk, EUCLEAN, "the answer is no result");
+    if (walk->depth != 2)
         return;
     if (is(name, "ETag"))
         copy_etag(walk, result->etag);
@@ -421,8 +426,6 @@ int xml_parse_result(const char *text, size_t len, struct xml_result *out, struc
     int result = walk_run(&walk, text, len, err);
     if (result < 0)
         return result;
-    if (!parsed.etag[0])
-        return err_set(err, EUCLEAN, "the answer has no ETag");
     *out = parsed;
     return 0;
 }

@@ -41,7 +41,10 @@ struct xml_uploads {
     bool truncated;
     char *next_key, *next_id; // markers of the next page, or NULL
 };
-int xml_parse_uploads(const char *text, size_t len, struct xml_uploads *out, struct err *err);
+// `asked`: encoding-type=url was asked for, so keys are decoded. (Ceph encodes them without saying so; it does not encode
+// the markers.)
+int xml_parse_uploads(const char *text, size_t len, bool asked, struct xml_uploads *out,
+                      struct err *err);
 void xml_uploads_done(struct xml_uploads *);
 
 int xml_parse_begun(const char *text, size_t len, char out_id[XML_ID_BYTES], struct err *err);
@@ -50,7 +53,7 @@ int xml_parse_parts(const char *text, size_t len, unsigned *out_count, struct er
 
 // CompleteMultipartUpload, CopyObject and UploadPartCopy.
 struct xml_result {
-    char etag[XML_ETAG_BYTES];
+    char etag[XML_ETAG_BYTES];     // "" from Ceph for a Complete
     struct timespec last_modified; // zero when it was not said
 };
 int xml_parse_result(const char *text, size_t len, struct xml_result *out, struct err *err);

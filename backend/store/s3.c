@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOOK_DEADLINE_MS 10000
-
 int s3_key(const struct s3_store *s3, const char *key, char out[S3_KEY_BYTES], struct err *err)
 {
     int n = snprintf(out, S3_KEY_BYTES, "%s%s", s3->prefix, key);
@@ -36,6 +34,15 @@ int s3_quote(const char *etag, char out[S3_QUOTED_BYTES], struct err *err)
         return err_set(err, EINVAL, "'%.100s' is no ETag", etag);
     snprintf(out, S3_QUOTED_BYTES, "\"%s\"", etag);
     return 0;
+}
+
+int s3_quote_write(const struct s3_store *s3, const char *etag, char out[S3_QUOTED_BYTES],
+                   struct err *err)
+{
+    int result = s3_quote(etag, out, err);
+    if (result == 0 && !s3->base.limits.complete_conditions)
+        snprintf(out, S3_QUOTED_BYTES, "%s", etag);
+    return result;
 }
 
 static bool is_cold(const struct http_response *response)
@@ -129,7 +136,7 @@ bool s3_is_mine(struct s3_store *s3, const char *full, const char *token, uint64
 {
     char found[S3_TOKEN_BYTES];
     struct store_stat stat;
-    if (!token[0] || s3_look(s3, full, LOOK_DEADLINE_MS, &stat, found, NULL) < 0 ||
+    if (!token[0] || s3_look(s3, full, S3_LOOK_DEADLINE_MS, &stat, found, NULL) < 0 ||
         strcmp(found, token) != 0 || stat.size != size)
         return false;
     *out = stat;

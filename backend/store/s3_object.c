@@ -83,7 +83,7 @@ static int get_range(struct s3_store *s3, const char *full, const char *if_match
     }
     int result = s3_client_call(s3->client, &call, err);
     struct store_stat stat;
-    uint64_t start;
+    uint64_t start = 0;
     if (result < 0 && call.response.status == 416)
         result = stat_only(s3, full, if_match, out_len, out, err);
     else if (result < 0 && call.response.status == 412)
@@ -144,7 +144,7 @@ static int list_page(struct s3_store *s3, const char *prefix, const char *start_
                      struct err *err)
 {
     char count[16];
-    snprintf(count, sizeof(count), "%u", max > 1000 ? 1000 : max);
+    snprintf(count, sizeof(count), "%u", max);
     struct s3_call call = {.method = "GET"};
     s3_call_query(&call, "list-type", "2");
     s3_call_query(&call, "encoding-type", "url");
@@ -195,38 +195,58 @@ static int list_emit(const struct xml_list *list, size_t strip, const char *pref
     return emitted;
 }
 
+// Servers repeat the prefix in their answer, and half a character there is no XML. The rest is compared in list_emit.
+static void cut_half_character(char *text)
+{
+    size_t len = strlen(text), at = len;
+    while (at > 0 && len - at < 3 && ((unsigned char)text[at - 1] & 0xc0) == 0x80)
+        at--;
+    if (at == 0)
+        return;
+    unsigned char lead = (unsigned char)text[at - 1];
+    size_t need = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
+    if (len - at + 1 < need)
+        text[at - 1] = '\0';
+}
+
 int s3_list(struct store *store, const char *prefix, const char *after, bool fold, unsigned max,
             int (*each)(void *ctx, const struct store_entry *), void *ctx, bool *out_more,
             struct err *err)
 {
     struct s3_store *s3 = s3_of(store);
-    char full_prefix[S3_KEY_BYTES], full_after[S3_KEY_BYTES] = "", start[S3_KEY_BYTES + 8];
+    char full_prefix[S3_KEY_BYTES], asked[S3_KEY_BYTES], full_after[S3_KEY_BYTES] = "";
+    char start[S3_KEY_BYTES + 8];
     struct err local = {0};
     int result = s3_key(s3, prefix, full_prefix, &local);
     if (result == 0 && after && *after)
         result = s3_key(s3, after, full_after, &local);
+    if (result == 0) {
+        strcpy(asked, full_prefix);
+        cut_half_character(asked);
+    }
     // Everything below a folded prefix is passed: the last code point there is comes after all of it.
     size_t len = strlen(full_after);
     bool passed = fold && len && full_after[len - 1] == '/';
     snprintf(start, sizeof(start), "%s%s", full_after, passed ? "\xf4\x8f\xbf\xbf" : "");
     auto_free char *token = NULL;
-    bool more = false;
-    int emitted = 0;
-    // A page of which nothing was left would leave the caller where it was: the next one then.
-    while (result == 0 && emitted == 0) {
+    bool more = true;
+    if (max == 0 || max > 1000)
+        max = 1000;
+    // A server may answer with less than a page, and of a page nothing may be left: on to the next one then.
+    for (unsigned emitted = 0; result == 0 && more && emitted < max;) {
         struct xml_list list = {0};
-        result = list_page(s3, full_prefix, start, token, fold, max ? max : 1000, &list, &local);
+        result = list_page(s3, asked, start, token, fold, max - emitted, &list, &local);
         if (result < 0)
             break;
-        emitted = list_emit(&list, strlen(s3->prefix), full_prefix, full_after, fold, each, ctx);
-        if (emitted < 0)
-            result = err_set(&local, -emitted, "stopped");
+        int count = list_emit(&list, strlen(s3->prefix), full_prefix, full_after, fold, each, ctx);
+        if (count < 0)
+            result = err_set(&local, -count, "stopped");
+        else
+            emitted += (unsigned)count;
         more = list.truncated;
         free(token);
         token = take(list.token);
         xml_list_done(&list);
-        if (!more)
-            break;
     }
     if (result < 0) {
         err_prefix(&local, "list '%s'", prefix);
@@ -264,7 +284,7 @@ static int put_full(struct s3_store *s3, const char *full, struct source *body,
     if (cond && cond->if_absent)
         s3_call_header(&call, "if-none-match", "*");
     if (cond && cond->if_match) {
-        int result = s3_quote(cond->if_match, quoted, err);
+        int result = s3_quote_write(s3, cond->if_match, quoted, err);
         if (result < 0)
             return result;
         s3_call_header(&call, "if-match", quoted);
@@ -316,7 +336,7 @@ static int remove_full(struct s3_store *s3, const char *full, const char *if_mat
     char quoted[S3_QUOTED_BYTES];
     struct s3_call call = {.method = "DELETE", .key = full};
     if (if_match) {
-        int result = s3_quote(if_match, quoted, err);
+        int result = s3_quote_write(s3, if_match, quoted, err);
         struct store_stat stat;
         if (result == 0 && !s3->base.limits.complete_conditions) {
             result = s3_look(s3, full, 0, &stat, NULL, err);

@@ -13,6 +13,7 @@
 #define S3_KEY_BYTES (2 * STORE_KEY_BYTES)
 // Stands with an object as long as it does: who asks "was that put, whose answer was lost, mine?" looks here.
 #define S3_TOKEN_HEADER "x-amz-meta-bakfs-upload"
+#define S3_LOOK_DEADLINE_MS 10000 // of a look around after a failure
 #define S3_COPY_PART_BYTES ((uint64_t)1 << 30)
 
 // An upload begun here, and the token its object will carry.
@@ -44,6 +45,10 @@ void s3_make_token(char out[S3_TOKEN_BYTES]);
 // `"etag"` for a header. EINVAL when it cannot be one.
 #define S3_QUOTED_BYTES (STORE_ETAG_BYTES + 3)
 int s3_quote(const char *etag, char out[S3_QUOTED_BYTES], struct err *err);
+// The same for If-Match of a put, complete or remove: AWS takes the ETag with its quotes, as HTTP has it; Ceph compares
+// byte by byte with the bare one, and others take either.
+int s3_quote_write(const struct s3_store *, const char *etag, char out[S3_QUOTED_BYTES],
+                   struct err *err);
 // The ETag header without its quotes.
 int s3_etag(const struct http_response *, char out[STORE_ETAG_BYTES], struct err *err);
 // Size, time, ETag and temperature from an answer's headers; of a ranged answer the whole object's. EUCLEAN without them.

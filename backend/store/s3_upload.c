@@ -105,7 +105,7 @@ int s3_put_part(struct store *store, const char *key, const char *id, unsigned n
     if (result == 0)
         result = s3_etag(&call.response, part.etag, &local);
     else if (result == -ENOENT)
-        result = err_set(&local, EIO, "the upload is gone: somebody aborted or completed it");
+        result = err_set(&local, ENOENT, "the upload is gone: somebody aborted or completed it");
     s3_call_done(&call);
     if (result < 0) {
         err_prefix(&local, "put part %u of '%s'", number, key);
@@ -126,13 +126,18 @@ struct completion {
     char token[S3_TOKEN_BYTES];
 };
 
-// After a Complete that was answered with success: the object as it stands, if it can be seen and is this one.
+// After a Complete that was answered with success: the object as it stands, if it can be seen and is still this one. (By
+// its token when the answer has no ETag.)
 static int completed_stat(struct s3_store *s3, const struct completion *done, const char *etag,
                           struct store_stat *out, struct err *err)
 {
     struct store_stat stat;
     char token[S3_TOKEN_BYTES];
-    if (s3_look(s3, done->full, 0, &stat, token, NULL) == 0 && strcmp(stat.etag, etag) == 0) {
+    int result = s3_look(s3, done->full, 0, &stat, token, NULL);
+    if (result == -ENOENT)
+        return err_set(err, EIO, "the store said it is complete, but it is not there");
+    if (result == 0 && (etag[0] ? strcmp(stat.etag, etag) == 0
+                                : done->token[0] && strcmp(token, done->token) == 0)) {
         if (stat.size != done->size)
             return err_set(err, EIO, "the store joined %" PRIu64 " bytes to an object of %" PRIu64,
                            done->size, stat.size);
@@ -144,48 +149,86 @@ static int completed_stat(struct s3_store *s3, const struct completion *done, co
     return 0;
 }
 
+// Whether the store has forgotten the upload: completed or aborted.
+static bool upload_gone(struct s3_store *s3, const char *full, const char *id)
+{
+    struct s3_call call = {.method = "GET", .key = full, .deadline_ms = S3_LOOK_DEADLINE_MS};
+    s3_call_query(&call, "uploadId", id);
+    s3_call_query(&call, "max-parts", "1");
+    bool gone = s3_client_call(s3->client, &call, NULL) < 0 && call.response.status == 404;
+    s3_call_done(&call);
+    return gone;
+}
+
+static int complete_refused(const struct s3_call *call, int result, const struct completion *done,
+                            struct err *err)
+{
+    bool replaces = done->cond && done->cond->if_match;
+    if (call->response.status == 412 || strcmp(call->error.code, "ConditionalRequestConflict") == 0)
+        return err_set(err, EEXIST, "somebody else has %s it", replaces ? "replaced" : "made");
+    if (result == -ENOENT && replaces && strcmp(call->error.code, "NoSuchKey") == 0)
+        return err_set(err, EEXIST, "somebody else has removed it");
+    if (result == -ENOENT)
+        return err_set(err, ENOENT, "the upload is gone: somebody aborted or completed it");
+    return result;
+}
+
+// One Complete. 0 done, 1 to be tried again (err says why), else -errno. Whenever it may have been carried out although
+// it failed, the store is asked: for the upload first, then for the object. (Ceph answers a Complete of an upload that
+// is gone with 500 for ever.)
+static int complete_once(struct s3_store *s3, struct s3_call *call, const struct completion *done,
+                         struct store_stat *out, struct err *err)
+{
+    struct xml_result answer;
+    int result = s3_client_call(s3->client, call, err);
+    if (result == 0) {
+        result = xml_parse_result(call->response.text, call->response.text_len, &answer, err);
+        if (result == 0)
+            return completed_stat(s3, done, answer.etag, out, err);
+    }
+    bool gone = call->response.status == 404;
+    if (!gone && call->maybe_done)
+        gone = upload_gone(s3, done->full, done->id);
+    if ((gone || call->response.status == 412) &&
+        s3_is_mine(s3, done->full, done->token, done->size, out))
+        return 0; // this try or an earlier one had done it, its answer was lost
+    if (gone)
+        return complete_refused(call, -ENOENT, done, err);
+    return call->transient ? 1 : complete_refused(call, result, done, err);
+}
+
 static int complete_full(struct s3_store *s3, const struct completion *done, struct store_stat *out,
                          struct err *err)
 {
     char size[24], quoted[S3_QUOTED_BYTES];
     snprintf(size, sizeof(size), "%" PRIu64, done->size);
-    struct s3_call call = {.method = "POST",
-                           .key = done->full,
-                           .text = done->body,
-                           .text_len = done->body_len,
-                           .late_error = true};
-    s3_call_query(&call, "uploadId", done->id);
-    s3_call_header(&call, "x-amz-mp-object-size", size);
-    const struct store_cond *cond = done->cond;
-    int result = 0;
-    if (cond && cond->if_absent)
-        s3_call_header(&call, "if-none-match", "*");
-    if (cond && cond->if_match) {
-        result = s3_quote(cond->if_match, quoted, err);
-        s3_call_header(&call, "if-match", quoted);
+    struct s3_call asked = {.method = "POST",
+                            .key = done->full,
+                            .text = done->body,
+                            .text_len = done->body_len,
+                            .late_error = true,
+                            .once = true};
+    s3_call_query(&asked, "uploadId", done->id);
+    s3_call_header(&asked, "x-amz-mp-object-size", size);
+    if (done->cond && done->cond->if_absent)
+        s3_call_header(&asked, "if-none-match", "*");
+    if (done->cond && done->cond->if_match) {
+        int result = s3_quote_write(s3, done->cond->if_match, quoted, err);
+        if (result < 0)
+            return result;
+        s3_call_header(&asked, "if-match", quoted);
     }
-    if (result < 0)
-        return result;
-    result = s3_client_call(s3->client, &call, err);
-    int status = call.response.status;
-    struct xml_result answer;
-    if (result == 0)
-        result = xml_parse_result(call.response.text, call.response.text_len, &answer, err);
-    if (result == 0) {
-        result = completed_stat(s3, done, answer.etag, out, err);
-    } else if ((call.maybe_done || status == 200 || status == 404 || status == 412) &&
-               s3_is_mine(s3, done->full, done->token, done->size, out)) {
-        result = 0; // an earlier try had done it, its answer was lost
-    } else if (status == 412 || strcmp(call.error.code, "ConditionalRequestConflict") == 0) {
-        result = err_set(err, EEXIST, "somebody else has %s it",
-                         cond && cond->if_match ? "replaced" : "made");
-    } else if (result == -ENOENT) {
-        result = cond && cond->if_match && strcmp(call.error.code, "NoSuchKey") == 0
-                     ? err_set(err, EEXIST, "somebody else has removed it")
-                     : err_set(err, EIO, "the upload is gone");
+    uint64_t since = s3_client_monotonic_ms();
+    for (unsigned tries = 1;; tries++) {
+        struct s3_call call = asked;
+        int result = complete_once(s3, &call, done, out, err);
+        s3_call_done(&call);
+        if (result <= 0)
+            return result;
+        if (!s3_client_pause(tries, since, s3->deadline_ms))
+            return err_set(err, ETIMEDOUT, "%s, %u tries in %u s", err->text, tries,
+                           s3->deadline_ms / 1000);
     }
-    s3_call_done(&call);
-    return result;
 }
 
 int s3_upload_complete(struct store *store, const char *key, const char *id,
@@ -273,12 +316,14 @@ int s3_upload_abort(struct store *store, const char *key, const char *id, struct
 
 // --- list uploads ---
 
-static int uploads_page(struct s3_store *s3, const char *prefix, const char *key_marker,
-                        const char *id_marker, struct xml_uploads *out, struct err *err)
+static int uploads_page(struct s3_store *s3, bool encoded, const char *prefix,
+                        const char *key_marker, const char *id_marker, struct xml_uploads *out,
+                        struct err *err)
 {
     struct s3_call call = {.method = "GET"};
     s3_call_query(&call, "uploads", "");
-    s3_call_query(&call, "encoding-type", "url");
+    if (encoded)
+        s3_call_query(&call, "encoding-type", "url");
     s3_call_query(&call, "max-uploads", "1000");
     s3_call_query(&call, "prefix", prefix);
     if (key_marker)
@@ -288,8 +333,19 @@ static int uploads_page(struct s3_store *s3, const char *prefix, const char *key
     int result = s3_client_call(s3->client, &call, err);
     if (result == 0)
         result = xml_parse_uploads(call.response.text ? call.response.text : "",
-                                   call.response.text_len, out, err);
+                                   call.response.text_len, encoded, out, err);
     s3_call_done(&call);
+    return result;
+}
+
+// Plain first: whether and what of an encoded list is encoded is not the same everywhere. But a key with a control
+// character makes a plain one that is no XML.
+static int uploads_page_any(struct s3_store *s3, const char *prefix, const char *key_marker,
+                            const char *id_marker, struct xml_uploads *out, struct err *err)
+{
+    int result = uploads_page(s3, false, prefix, key_marker, id_marker, out, err);
+    if (result == -EUCLEAN)
+        result = uploads_page(s3, true, prefix, key_marker, id_marker, out, err);
     return result;
 }
 
@@ -304,7 +360,7 @@ int s3_list_uploads(struct store *store, const char *prefix,
     auto_free char *key_marker = NULL, *id_marker = NULL;
     for (bool more = true; result == 0 && more;) {
         struct xml_uploads list = {0};
-        result = uploads_page(s3, full, key_marker, id_marker, &list, &local);
+        result = uploads_page_any(s3, full, key_marker, id_marker, &list, &local);
         for (size_t i = 0; result == 0 && i < list.count; i++) {
             if (strncmp(list.uploads[i].key, full, strlen(full)) != 0)
                 continue;
@@ -349,7 +405,9 @@ static int copy_source(const struct s3_store *s3, const char *from, char out[SOU
 static int copied(struct s3_call *call, int result, struct xml_result *out, struct err *err)
 {
     if (result == 0)
-        return xml_parse_result(call->response.text, call->response.text_len, out, err);
+        result = xml_parse_result(call->response.text, call->response.text_len, out, err);
+    if (result == 0 && !out->etag[0])
+        return err_set(err, EUCLEAN, "the answer has no ETag");
     if (call->response.status == 412)
         return err_set(err, ESTALE, "another object stands there now");
     return result;
