@@ -1,37 +1,23 @@
 #include "tests/contract/store_suite.h"
+#include "tests/support/temp_dir.h"
 
-#include "backend/base/scope.h"
-
-#include <errno.h>
-#include <ftw.h>
 #include <stdio.h>
-#include <sys/stat.h>
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-    (void)st;
-    (void)type;
-    (void)at;
-    return remove(path);
-}
 
 int main(void)
 {
-    const char *tmp = getenv("TMPDIR");
-    char path[256];
-    snprintf(path, sizeof(path), "%s/bakfs-store-XXXXXX", tmp ? tmp : "/tmp");
-    if (!mkdtemp(path)) {
-        perror(path);
-        return 1;
-    }
+    struct temp_dir dir;
     struct store *store;
     struct err err;
-    if (store_dir_new(path, &store, &err) < 0) {
+    if (temp_dir_make(&dir) < 0) {
+        perror(dir.path);
+        return 1;
+    }
+    if (store_dir_new(dir.path, &store, &err) < 0) {
         fprintf(stderr, "%s\n", err.text);
         return 1;
     }
     int failed = store_suite_run("dir", store);
     store_free(store);
-    nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    temp_dir_remove(&dir);
     return failed > 0;
 }
