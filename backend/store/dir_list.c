@@ -147,7 +147,8 @@ static int read_names(struct listing *l, DIR *dir, size_t len, struct names *out
         if (names_add(out, e->d_name, is_dir) < 0)
             return err_set(l->err, ENOMEM, "list '%s': out of memory", l->prefix);
     }
-    qsort(out->list, out->count, sizeof(out->list[0]), compare_names);
+    if (out->count > 0)
+        qsort(out->list, out->count, sizeof(out->list[0]), compare_names);
     return 0;
 }
 
