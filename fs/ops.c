@@ -207,7 +207,7 @@ static bool lookup_virtual(fuse_req_t req, const struct node *parent, const char
     return true;
 }
 
-static void op_lookup(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
+static void on_lookup(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
 {
     struct stack *stack = ops_stack(req);
     const struct node *parent = ops_node(req, parent_ino);
@@ -228,7 +228,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
         reply_entry(req, path, stat.kind == TREE_DIR ? NODE_DIR : NODE_FILE, &stat);
 }
 
-static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t lookups)
+static void on_forget(fuse_req_t req, fuse_ino_t ino, uint64_t lookups)
 {
     nodes_forget(ops_stack(req)->nodes, ino, lookups);
     fuse_reply_none(req);
@@ -283,12 +283,12 @@ static void reply_attr(fuse_req_t req, struct node *node, bool is_open)
     fuse_reply_attr(req, &attr, attr_timeout(stack, node, &stat));
 }
 
-static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+static void on_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     reply_attr(req, ops_node(req, ino), fi != NULL);
 }
 
-static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+static void on_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
                        struct fuse_file_info *fi)
 {
     struct stack *stack = ops_stack(req);
@@ -313,7 +313,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
     reply_attr(req, node, fi != NULL);
 }
 
-static void op_readlink(fuse_req_t req, fuse_ino_t ino)
+static void on_readlink(fuse_req_t req, fuse_ino_t ino)
 {
     struct stack *stack = ops_stack(req);
     const struct node *node = ops_node(req, ino);
@@ -332,7 +332,7 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 
 // --- Making and removing ---
 
-static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+static void on_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
     (void)mode;
     struct stack *stack = ops_stack(req);
@@ -376,7 +376,7 @@ static int remove_file(struct stack *stack, const char *path, struct err *err)
     return 0;
 }
 
-static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+static void on_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     struct stack *stack = ops_stack(req);
     char path[OPS_PATH_BYTES];
@@ -407,7 +407,7 @@ static void look_below(void *ctx, const char *path, const struct writer_look *lo
     below->found |= strncmp(path, below->path, below->len) == 0 && path[below->len] == '/';
 }
 
-static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+static void on_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     struct stack *stack = ops_stack(req);
     char path[OPS_PATH_BYTES];
@@ -429,7 +429,7 @@ static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
     fuse_reply_err(req, 0);
 }
 
-static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t to_parent,
+static void on_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t to_parent,
                       const char *to_name, unsigned flags)
 {
     (void)to_parent;
@@ -443,7 +443,7 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
     ops_refuse(req, "rename", path, rc, &err);
 }
 
-static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t dev)
+static void on_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t dev)
 {
     (void)parent;
     (void)name;
@@ -452,7 +452,7 @@ static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
     fuse_reply_err(req, EPERM);
 }
 
-static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
+static void on_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
 {
     (void)target;
     (void)parent;
@@ -460,7 +460,7 @@ static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, co
     fuse_reply_err(req, EPERM);
 }
 
-static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
+static void on_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
 {
     (void)ino;
     (void)parent;
@@ -468,7 +468,7 @@ static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const cha
     fuse_reply_err(req, EPERM);
 }
 
-static void op_statfs(fuse_req_t req, fuse_ino_t ino)
+static void on_statfs(fuse_req_t req, fuse_ino_t ino)
 {
     (void)ino;
     const struct stack *stack = ops_stack(req);
@@ -488,7 +488,7 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
     fuse_reply_statfs(req, &out);
 }
 
-static void op_init(void *userdata, struct fuse_conn_info *conn)
+static void on_init(void *userdata, struct fuse_conn_info *conn)
 {
     const struct stack *stack = session_stack(userdata);
     conn->max_write = (unsigned)stack->max_write_bytes;
@@ -505,33 +505,33 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 }
 
 const struct fuse_lowlevel_ops mount_ops = {
-    .init = op_init,
-    .lookup = op_lookup,
-    .forget = op_forget,
+    .init = on_init,
+    .lookup = on_lookup,
+    .forget = on_forget,
     .forget_multi = op_forget_multi,
-    .getattr = op_getattr,
-    .setattr = op_setattr,
-    .readlink = op_readlink,
-    .mknod = op_mknod,
-    .mkdir = op_mkdir,
-    .unlink = op_unlink,
-    .rmdir = op_rmdir,
-    .symlink = op_symlink,
-    .rename = op_rename,
-    .link = op_link,
-    .open = op_open,
-    .read = op_read,
-    .write = op_write,
-    .flush = op_flush,
-    .release = op_release,
-    .fsync = op_fsync,
-    .opendir = op_opendir,
-    .readdir = op_readdir,
-    .releasedir = op_releasedir,
-    .statfs = op_statfs,
-    .setxattr = op_setxattr,
-    .getxattr = op_getxattr,
-    .listxattr = op_listxattr,
-    .removexattr = op_removexattr,
-    .create = op_create,
+    .getattr = on_getattr,
+    .setattr = on_setattr,
+    .readlink = on_readlink,
+    .mknod = on_mknod,
+    .mkdir = on_mkdir,
+    .unlink = on_unlink,
+    .rmdir = on_rmdir,
+    .symlink = on_symlink,
+    .rename = on_rename,
+    .link = on_link,
+    .open = on_open,
+    .read = on_read,
+    .write = on_write,
+    .flush = on_flush,
+    .release = on_release,
+    .fsync = on_fsync,
+    .opendir = on_opendir,
+    .readdir = on_readdir,
+    .releasedir = on_releasedir,
+    .statfs = on_statfs,
+    .setxattr = on_setxattr,
+    .getxattr = on_getxattr,
+    .listxattr = on_listxattr,
+    .removexattr = on_removexattr,
+    .create = on_create,
 };

@@ -43,26 +43,26 @@ int ops_check_writable(struct stack *, struct err *err);
 struct timespec ops_now(struct stack *);
 
 // ops_dir.c
-void op_opendir(fuse_req_t, fuse_ino_t, struct fuse_file_info *);
-void op_readdir(fuse_req_t, fuse_ino_t, size_t, off_t, struct fuse_file_info *);
-void op_releasedir(fuse_req_t, fuse_ino_t, struct fuse_file_info *);
+void on_opendir(fuse_req_t, fuse_ino_t, struct fuse_file_info *);
+void on_readdir(fuse_req_t, fuse_ino_t, size_t, off_t, struct fuse_file_info *);
+void on_releasedir(fuse_req_t, fuse_ino_t, struct fuse_file_info *);
 // Where HOST/latest/PARTITION leads: "../DATE/NAME". ENOENT.
 int ops_latest_target(struct stack *, const char *link_path, char out[OPS_PATH_BYTES],
                       struct err *err);
 // ops_file.c
-void op_create(fuse_req_t, fuse_ino_t parent, const char *name, mode_t, struct fuse_file_info *);
-void op_open(fuse_req_t, fuse_ino_t, struct fuse_file_info *);
-void op_read(fuse_req_t, fuse_ino_t, size_t, off_t, struct fuse_file_info *);
-void op_write(fuse_req_t, fuse_ino_t, const char *, size_t, off_t, struct fuse_file_info *);
-void op_flush(fuse_req_t, fuse_ino_t, struct fuse_file_info *);
-void op_fsync(fuse_req_t, fuse_ino_t, int datasync, struct fuse_file_info *);
-void op_release(fuse_req_t, fuse_ino_t, struct fuse_file_info *);
+void on_create(fuse_req_t, fuse_ino_t parent, const char *name, mode_t, struct fuse_file_info *);
+void on_open(fuse_req_t, fuse_ino_t, struct fuse_file_info *);
+void on_read(fuse_req_t, fuse_ino_t, size_t, off_t, struct fuse_file_info *);
+void on_write(fuse_req_t, fuse_ino_t, const char *, size_t, off_t, struct fuse_file_info *);
+void on_flush(fuse_req_t, fuse_ino_t, struct fuse_file_info *);
+void on_fsync(fuse_req_t, fuse_ino_t, int datasync, struct fuse_file_info *);
+void on_release(fuse_req_t, fuse_ino_t, struct fuse_file_info *);
 // Sets the length of an open or closed file; for setattr.
 int ops_truncate(struct stack *, const struct node *, uint64_t handle, uint64_t size,
                  struct err *err);
 void ops_close_left(void); // handles the kernel never released (the session ended): frees them
 // ops_xattr.c
-void op_getxattr(fuse_req_t, fuse_ino_t, const char *name, size_t);
-void op_setxattr(fuse_req_t, fuse_ino_t, const char *name, const char *, size_t, int);
-void op_listxattr(fuse_req_t, fuse_ino_t, size_t);
-void op_removexattr(fuse_req_t, fuse_ino_t, const char *name);
+void on_getxattr(fuse_req_t, fuse_ino_t, const char *name, size_t);
+void on_setxattr(fuse_req_t, fuse_ino_t, const char *name, const char *, size_t, int);
+void on_listxattr(fuse_req_t, fuse_ino_t, size_t);
+void on_removexattr(fuse_req_t, fuse_ino_t, const char *name);

@@ -157,7 +157,7 @@ static int fill_dir(struct stack *stack, const struct node *node, struct dir_han
     return rc;
 }
 
-void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+void on_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct node *node = ops_node(req, ino);
     struct dir_handle *dir = calloc(1, sizeof(*dir));
@@ -178,7 +178,7 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         free_handle(dir);
 }
 
-void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+void on_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
     (void)ino;
     const struct dir_handle *dir = (const struct dir_handle *)(uintptr_t)fi->fh;
@@ -199,7 +199,7 @@ void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct f
     fuse_reply_buf(req, buf, used);
 }
 
-void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+void on_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)ino;
     free_handle((struct dir_handle *)(uintptr_t)fi->fh);

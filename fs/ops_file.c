@@ -162,7 +162,7 @@ static int create_file(fuse_req_t req, const char *path, struct fuse_file_info *
     return 0;
 }
 
-void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+void on_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
                struct fuse_file_info *fi)
 {
     (void)mode;
@@ -170,8 +170,8 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
     if (!ops_child(req, ops_node(req, parent), name, path))
         return;
     struct err err;
-    struct node *node;
-    struct handle *h;
+    struct node *node = NULL;
+    struct handle *h = NULL;
     int rc = ops_node(req, parent)->kind == NODE_DIR
                  ? create_file(req, path, fi, &node, &h, &err)
                  : err_set(&err, EPERM, "what stands here is made by the daemon");
@@ -232,7 +232,7 @@ static int open_status(fuse_req_t req, struct handle *h, struct fuse_file_info *
     return 0;
 }
 
-void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+void on_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct node *node = ops_node(req, ino);
     struct handle *h = handle_new(node, fi);
@@ -276,7 +276,7 @@ static int late_reader(struct stack *stack, const struct node *node, struct hand
     return open_reader(stack, h, err);
 }
 
-void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+void on_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
     struct stack *stack = ops_stack(req);
     struct handle *h = from_fi(fi);
@@ -322,7 +322,7 @@ static int refuse_change(struct stack *stack, const struct node *node, struct er
                         "changing a stored file in place is not there yet: write it anew");
 }
 
-void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
+void on_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
               struct fuse_file_info *fi)
 {
     const struct handle *h = from_fi(fi);
@@ -356,7 +356,7 @@ int ops_truncate(struct stack *stack, const struct node *node, uint64_t handle, 
     return refuse_change(stack, node, err);
 }
 
-void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+void on_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)ino;
     const struct handle *h = from_fi(fi);
@@ -368,7 +368,7 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         fuse_reply_err(req, 0);
 }
 
-void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+void on_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
     (void)ino;
     (void)datasync;
@@ -381,7 +381,7 @@ void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_inf
         fuse_reply_err(req, 0);
 }
 
-void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+void on_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)ino;
     struct handle *h = from_fi(fi);

@@ -47,7 +47,7 @@ static int gather(struct stack *stack, struct node *node, enum xattr_name name,
     return 0;
 }
 
-void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+void on_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
     enum xattr_name which = xattr_find(name);
     if (which == XATTR_NONE) {
@@ -72,7 +72,7 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
         fuse_reply_buf(req, value, len);
 }
 
-void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
+void on_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
                  int flags)
 {
     (void)ino;
@@ -84,7 +84,7 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
 }
 
 // Ours are there for who asks by name; not listed, cp -a does not carry them away.
-void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+void on_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
     (void)ino;
     if (size == 0)
@@ -93,7 +93,7 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
         fuse_reply_buf(req, NULL, 0);
 }
 
-void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
+void on_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
     (void)ino;
     fuse_reply_err(req, strncmp(name, "system.posix_acl_", 17) == 0 ? 0 : EOPNOTSUPP);
