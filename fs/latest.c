@@ -295,10 +295,11 @@ int tree_latest(struct tree *t, const char *host, bool (*is_writing)(void *ctx, 
                 void *ctx, struct tree_latest **out, size_t *out_count, struct err *err)
 {
     struct search s = {.tree = t, .is_writing = is_writing, .ctx = ctx};
-    int rc = path_depth(host) == 1 ? search_host(&s, host, err) : tree_no_entry(host, err);
+    struct err why = {0}; // also of what vanished while it was looked at: that is no failure
+    int rc = path_depth(host) == 1 ? search_host(&s, host, &why) : tree_no_entry(host, &why);
     struct tree_latest *list = rc ? NULL : calloc(s.count + 1, sizeof(*list));
     if (!rc && !list)
-        rc = no_memory(err);
+        rc = no_memory(&why);
     size_t count = 0;
     for (size_t i = 0; i < s.count; i++) {
         struct found *f = &s.list[i];
@@ -312,7 +313,7 @@ int tree_latest(struct tree *t, const char *host, bool (*is_writing)(void *ctx, 
     }
     free(s.list);
     if (rc)
-        return rc;
+        return err_copy(err, &why);
     qsort(list, count, sizeof(*list), compare);
     *out = list;
     *out_count = count;

@@ -209,11 +209,11 @@ static int ask_once(struct tree *t, const char *path, bool now, struct tree_stat
     }
     int rc = op->rc;
     *out_stale = op->stale;
-    if (rc)
+    if (rc && !op->stale)
         err_copy(err, &op->err);
-    else if (op->stat.kind == TREE_DIR)
+    else if (!rc && op->stat.kind == TREE_DIR)
         dir_stat(t, path, out);
-    else
+    else if (!rc)
         *out = op->stat;
     op_release(op);
     return rc;
@@ -243,9 +243,10 @@ int tree_ask_path(struct tree *t, const char *path, bool now, struct tree_stat *
         if (known == UNKNOWN_WALKED && !listed) {
             char parent[STORE_KEY_BYTES + 1];
             path_split(path, parent);
-            int rc = tree_list_dir(t, parent, err);
+            struct err why;
+            int rc = tree_list_dir(t, parent, &why);
             if (rc && rc != -ENOENT)
-                return rc;
+                return err_copy(err, &why);
             listed = true;
             continue;
         }
