@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -182,6 +183,19 @@ static bool attach_open(struct read_handle *h, const char *path, const char *eta
     return r != NULL;
 }
 
+// What was opened before may have been replaced since: a HEAD tells, before a read would fail in the middle.
+static int check_still_there(struct readers *rs, const char *path, const char *etag,
+                             struct err *err)
+{
+    char key[STORE_KEY_BYTES + 1];
+    snprintf(key, sizeof(key), "%s%s", path, OBJECT_SUFFIX); // it was a key already
+    struct store_stat stat;
+    int rc = rs->store->ops->head(rs->store, key, &stat, err);
+    if (!rc && strcmp(stat.etag, etag) != 0)
+        rc = err_set(err, ESTALE, "another object stands there now");
+    return rc;
+}
+
 int reader_open(struct readers *rs, const char *path, const char *etag, struct read_handle **out,
                 struct err *err)
 {
@@ -190,8 +204,12 @@ int reader_open(struct readers *rs, const char *path, const char *etag, struct r
         return err_errno(err, ENOMEM, "open '%s'", path);
     h->readers = rs;
     if (etag && attach_open(h, path, etag)) {
-        *out = h;
-        return 0;
+        int rc = check_still_there(rs, path, etag, err);
+        if (rc)
+            reader_close(h);
+        else
+            *out = h;
+        return rc;
     }
     struct reader *mine = NULL;
     int rc = reader_new(rs, path, etag, &mine, err);

@@ -1,4 +1,5 @@
 // bakfs VERB ...: finds the verb and runs it.
+#include "fs/mount.h"
 #include "tools/cli.h"
 #include "tools/verb.h"
 
@@ -33,9 +34,7 @@ static const struct verb {
     char *full_name; // argv[0] for the verb
 } verbs[] = {
     {"init", verb_init, (char[]){"bakfs init"}},
-#ifdef BAKFS_WITH_MOUNT
     {"mount", verb_mount, (char[]){"bakfs mount"}},
-#endif
     {"umount", verb_umount, (char[]){"bakfs umount"}},
     {"list", verb_list, (char[]){"bakfs list"}},
     {"confirm", verb_confirm, (char[]){"bakfs confirm"}},

@@ -1,8 +1,7 @@
-// The verbs. Each takes its own arguments (argv[0] is "bakfs VERB", for messages) and returns the exit code.
+// The verbs (but mount: fs/mount.h). Each takes its own arguments (argv[0] is "bakfs VERB", for messages) and returns the exit code.
 #pragma once
 
 int verb_init(int argc, char **argv);
-int verb_mount(int argc, char **argv); // in fs/
 int verb_umount(int argc, char **argv);
 int verb_keygen(int argc, char **argv);
 int verb_list(int argc, char **argv);
