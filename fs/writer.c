@@ -92,7 +92,7 @@ bool writers_is_writing(struct writers *all, const char *path)
     return find(all, path) != NULL;
 }
 
-struct writer_look writer_look(const struct writer *w)
+static struct writer_look look_at(const struct writer *w)
 {
     int64_t ns = w->mtime_ns;
     int64_t sec = ns / 1000000000, rest = ns % 1000000000;
@@ -112,7 +112,7 @@ bool writers_look(struct writers *all, const char *path, struct writer_look *out
     auto_unlock pthread_mutex_t *held = scope_lock(&all->lock);
     const struct writer *w = find(all, path);
     if (w)
-        *out = writer_look(w);
+        *out = look_at(w);
     return w != NULL;
 }
 
@@ -121,7 +121,7 @@ void writers_each(struct writers *all,
 {
     auto_unlock pthread_mutex_t *held = scope_lock(&all->lock);
     for (const struct writer *w = all->first; w; w = w->next) {
-        struct writer_look look = writer_look(w);
+        struct writer_look look = look_at(w);
         each(ctx, w->path, &look);
     }
 }
@@ -384,7 +384,7 @@ static int commit(struct writer *w, struct err *err)
     if (rc)
         return latch(w, err);
     struct object_times times = {
-        .mtime = writer_look(w).mtime,
+        .mtime = look_at(w).mtime,
         .committed = w->all->conf.store->ops->now(w->all->conf.store),
         .complete = SEAL_COMPLETE_UNKNOWN,
     };
@@ -450,14 +450,6 @@ int writer_sync(struct writer *w, struct err *err)
         return rc;
     rc = object_writer_sync(w->object, err);
     return rc ? latch(w, err) : 0;
-}
-
-bool writer_committed(struct writer *w, struct object_info *out)
-{
-    auto_unlock pthread_mutex_t *held = scope_lock(&w->lock);
-    if (w->state == COMMITTED)
-        *out = w->info;
-    return w->state == COMMITTED;
 }
 
 // Nobody holds it any more, and no flush committed it. Called with the lock.

@@ -67,6 +67,3 @@ int writer_sync(struct writer *, struct err *err);
 void writer_release(struct writer *);
 // One handle less of a session that ended: nothing is committed here, writers_free judges what is left.
 void writer_abandon(struct writer *);
-// True, and what was stored, once it is committed.
-bool writer_committed(struct writer *, struct object_info *out);
-struct writer_look writer_look(const struct writer *);

@@ -4,16 +4,11 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
 
-static atomic_int max_level = LOG_LEVEL_INFO;
 static atomic_bool use_syslog;
-
-void log_set_level(enum log_level level)
-{
-    max_level = (int)level;
-}
 
 void log_to_syslog(const char *ident)
 {
@@ -26,7 +21,7 @@ __attribute__((format(printf, 2, 0))) static void emit(enum log_level level, con
 {
     static const int priorities[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
     static const char *const names[] = {"error", "warning", "info", "debug"};
-    if ((int)level > max_level)
+    if (level == LOG_LEVEL_DEBUG && !getenv("BAKFS_DEBUG"))
         return;
     char line[2048];
     vsnprintf(line, sizeof(line), format, args);
