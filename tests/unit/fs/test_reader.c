@@ -68,7 +68,14 @@ static int between_get_tail(struct store *s, const char *key, const char *if_mat
     return b->inner->ops->get_tail(b->inner, key, if_match, len, buf, out_len, out, err);
 }
 
+static int between_head(struct store *s, const char *key, struct store_stat *out, struct err *err)
+{
+    struct between *b = (struct between *)s;
+    return b->inner->ops->head(b->inner, key, out, err);
+}
+
 static const struct store_ops between_ops = {
+    .head = between_head,
     .get = between_get,
     .get_tail = between_get_tail,
 };
@@ -566,7 +573,7 @@ static void a_direct_read_asks_the_store(void **state)
     reader_close(h);
 }
 
-static void what_was_closed_opens_again_without_a_request(void **state)
+static void what_was_closed_opens_again_without_fetching(void **state)
 {
     (void)state;
     store_file(PATH, 8 * FRAME, 0);
@@ -583,11 +590,14 @@ static void what_was_closed_opens_again_without_a_request(void **state)
     uint8_t buf[10];
     size_t got;
     assert_int_equal(reader_read(h, FRAME, buf, 10, false, &got, NULL), -EIO);
-    reader_close(h); // something was wrong: from the start next time
+    reader_close(h);
+    // something was wrong: from the start next time
     before = gets();
     assert_int_equal(reader_open(fix.readers, PATH, etag, &h, NULL), 0);
     assert_true(gets() > before);
     reader_close(h);
+    store_file(PATH, 8 * FRAME, 1);
+    assert_int_equal(reader_open(fix.readers, PATH, etag, &h, NULL), -ESTALE);
 }
 
 static void few_closed_objects_stay_open(void **state)
@@ -633,7 +643,7 @@ int main(void)
         TEST(close_does_not_wait_for_what_runs_ahead),
         TEST_SMALL(writers_get_the_memory_of_cached_frames),
         TEST(a_direct_read_asks_the_store),
-        TEST(what_was_closed_opens_again_without_a_request),
+        TEST(what_was_closed_opens_again_without_fetching),
         TEST(few_closed_objects_stay_open),
         TEST(a_wrong_etag_does_not_open),
     };
