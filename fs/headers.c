@@ -373,9 +373,10 @@ int headers_new(const char *state_dir, const char *store_id, unsigned max_entrie
         h->bucket_count *= 2;
     h->buckets = malloc(h->bucket_count * sizeof(*h->buckets));
     h->store_id = strdup(store_id);
-    bool named = !state_dir || asprintf(&h->path, "%s/" HEADERS_FILE, state_dir) >= 0;
-    if (!named)
-        h->path = NULL;
+    bool wanted = state_dir && *state_dir;
+    bool named = !wanted || asprintf(&h->path, "%s/" HEADERS_FILE, state_dir) >= 0;
+    if (!wanted || !named)
+        h->path = NULL; // asprintf leaves it undefined
     if (!h->buckets || !h->store_id || !named) {
         headers_free(h);
         return err_errno(err, ENOMEM, "make the header cache");

@@ -22,7 +22,7 @@
 
 struct headers;
 
-// `state_dir` NULL: in memory only. `max_entries`: the bound, at least 2; the file has at most twice as many records.
+// `state_dir` NULL or "": in memory only. `max_entries`: the bound, at least 2; the file has at most twice as many records.
 int headers_new(const char *state_dir, const char *store_id, unsigned max_entries,
                 struct headers **out, struct err *err);
 void headers_free(struct headers *); // writes what is not written yet

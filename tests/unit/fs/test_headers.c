@@ -243,6 +243,10 @@ static void works_without_a_file(void **state)
     put(h, 1);
     assert_true(has(h, 1));
     headers_free(h);
+    assert_int_equal(headers_new("", "store", 100, &h, NULL), 0);
+    put(h, 1);
+    headers_free(h);
+    assert_int_not_equal(access("/" HEADERS_FILE, F_OK), 0);
     assert_int_equal(headers_new("/nonexistent/dir", "store", 100, &h, NULL), 0);
     put(h, 1);
     assert_true(has(h, 1));
