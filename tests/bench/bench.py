@@ -18,6 +18,7 @@ Debian packages: age zstd s3fs awscli (or s3cmd), fuse3, postgresql-15 postgresq
 import argparse
 import glob
 import os
+import resource
 import shlex
 import shutil
 import signal
@@ -129,6 +130,11 @@ class Mount:
         with open(f"/proc/{self.daemon.pid}/status", encoding="ascii") as status:
             return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
 
+    def cpu_seconds(self):
+        with open(f"/proc/{self.daemon.pid}/stat", encoding="ascii") as stat:
+            fields = stat.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def close(self):
         if os.path.ismount(self.point):
             subprocess.run(["fusermount3", "-u", self.point], check=False)
@@ -163,7 +169,7 @@ class Bench:
                       f"[seal]\nrecipients = {self.recipient}\nidentity = {self.identity}\n"
                       f"[mount]\npoint = {work}/bakfs\nstate = {work}/state\n"
                       f"[write]\nspool = {work}\n")
-        self.seal = f"zstd -3 -T2 -q -c | age -r {self.recipient}"
+        self.seal = f"zstd -3 -T2 -q -c < {shlex.quote(dump)} | age -r {self.recipient}"
         self.unseal = f"age -d -i {self.identity}"
         with open(os.open(os.path.join(work, "passwd-s3fs"), os.O_CREAT | os.O_WRONLY, 0o600), "w",
                   encoding="ascii") as out:
@@ -179,18 +185,22 @@ class Bench:
                       "-o", "use_path_request_style", "-o", f"passwd_file={self.work}/passwd-s3fs",
                       "-o", f"tmpdir={self.work}"], f"{self.work}/s3fs", self.server.env, f"{self.work}/s3fs.log")
 
-    def timed(self, command):
-        before = self.server.requests()
-        start = time.monotonic()
+    def timed(self, command, mount=None):
+        """Seconds, processor seconds of everything but the server, requests."""
+        def cpu():
+            usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+            return usage.ru_utime + usage.ru_stime + (mount.cpu_seconds() if mount else 0)
+        requests, busy, start = self.server.requests(), cpu(), time.monotonic()
         shell(command, self.server.env)
-        seconds = time.monotonic() - start
+        seconds, busy = time.monotonic() - start, cpu() - busy
         after = self.server.requests()
-        return seconds, None if after is None else after - before
+        return seconds, busy, None if after is None else after - requests
 
     def at_mount(self, name, mount, command):
         """Runs `command` on a fresh mount, which is given the place of the file as {}."""
         with mount() as mounted:
-            measured = self.timed(command.replace("{}", shlex.quote(self.place(name, mounted.point))))
+            measured = self.timed(command.replace("{}", shlex.quote(self.place(name, mounted.point))),
+                                  mounted)
             self.peaks[name] = max(self.peaks.get(name, 0), mounted.peak_mib())
             return measured
 
@@ -206,12 +216,11 @@ class Bench:
         return f"s3://{self.server.bucket}/{self.prefix}/pipe/orders.{self.round}"
 
     def upload(self, name):
-        dump = shlex.quote(self.dump)
         if name == "bakfs":
-            return self.at_mount(name, self.bakfs, f"cp {dump} {{}}")
+            return self.at_mount(name, self.bakfs, f"cp {shlex.quote(self.dump)} {{}}")
         if name == "s3fs":
-            return self.at_mount(name, self.s3fs, f"{self.seal} < {dump} > {{}}")
-        return self.timed(f"{self.seal} < {dump} | {self.client.put}{self.piped()}")
+            return self.at_mount(name, self.s3fs, f"{self.seal} > {{}}")
+        return self.timed(f"{self.seal} | {self.client.put}{self.piped()}")
 
     def restore(self, name, into):
         if name == "bakfs":
@@ -248,16 +257,18 @@ class Bench:
                  self.client.name: f"zstd, age, {self.client.name}"}
         rounds = len(times["upload", "bakfs"])
         print(f"\n{size / 1e6:.1f} MB, median of {rounds}, {os.cpu_count()} processors, server on the same machine.")
-        print("Ratio: how much longer the other takes than bakfs.\n")
-        print("| | upload s | MB/s | ratio | requests | restore s | MB/s | ratio | requests | daemon's peak MiB |")
-        print("|---|---|---|---|---|---|---|---|---|---|")
+        print("Ratio: how much longer the other takes than bakfs. CPU: seconds of all but the server.\n")
+        print("| |" + "".join(f" {kind} s | MB/s | ratio | CPU s | requests |" for kind in ("upload", "restore")) +
+              " daemon's peak MiB |")
+        print("|---" * 12 + "|")
         for name in names:
             row = [label[name]]
             for kind in ("upload", "restore"):
-                mine = statistics.median(seconds for seconds, _ in times[kind, "bakfs"])
-                seconds = statistics.median(seconds for seconds, _ in times[kind, name])
-                counts = [count for _, count in times[kind, name] if count is not None]
-                row += [f"{seconds:.2f}", f"{size / 1e6 / seconds:.0f}", f"{seconds / mine:.2f}",
+                mine = statistics.median(seconds for seconds, _, _ in times[kind, "bakfs"])
+                seconds = statistics.median(seconds for seconds, _, _ in times[kind, name])
+                busy = statistics.median(busy for _, busy, _ in times[kind, name])
+                counts = [count for _, _, count in times[kind, name] if count is not None]
+                row += [f"{seconds:.2f}", f"{size / 1e6 / seconds:.0f}", f"{seconds / mine:.2f}", f"{busy:.2f}",
                         f"{statistics.median(counts):.0f}" if counts else "-"]
             row.append(f"{self.peaks[name]:.0f}" if name in self.peaks else "-")
             print("| " + " | ".join(row) + " |")
@@ -281,6 +292,8 @@ def main():
         bench = Bench(work, server, os.path.abspath(dump))
         try:
             bench.report(*bench.run(rounds))
+        except subprocess.CalledProcessError as failed:
+            sys.exit(f"bench.py: failed: {failed.cmd[-1]}")
         finally:
             bench.clean()
     finally:
