@@ -269,9 +269,10 @@ static int unwrap_any(const uint8_t *bytes, const struct parts *parts,
         if (!is_x25519(&stanza) || !x25519_args(&stanza, share, wrapped))
             continue;
         for (size_t i = 0; i < identities->count; i++) {
-            rc = identity_unwrap(identities->list[i], share, wrapped, out_file_key, err);
+            struct err own; // that one does not fit is no failure yet
+            rc = identity_unwrap(identities->list[i], share, wrapped, out_file_key, &own);
             if (rc != -EACCES)
-                return rc;
+                return rc < 0 ? err_copy(err, &own) : 0;
         }
     }
     if (identities->count == 0)
