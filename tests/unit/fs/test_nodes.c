@@ -1,0 +1,100 @@
+#include "fs/nodes.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define PATH "db1/2026-11-22/orders.sql"
+
+static struct nodes *nodes;
+
+static int set_up(void **state)
+{
+    (void)state;
+    struct err err;
+    return nodes_new(&nodes, &err);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    nodes_free(nodes);
+    return 0;
+}
+
+static struct tree_stat file_of(const char *etag)
+{
+    struct tree_stat stat = {.kind = TREE_FILE};
+    snprintf(stat.info.stat.etag, sizeof(stat.info.stat.etag), "%s", etag);
+    return stat;
+}
+
+static void one_inode_per_etag(void **state)
+{
+    (void)state;
+    struct tree_stat a = file_of("a"), b = file_of("b");
+    struct node *first = nodes_found(nodes, PATH, NODE_FILE, &a);
+    assert_ptr_equal(nodes_found(nodes, PATH, NODE_FILE, &a), first);
+    struct node *second = nodes_found(nodes, PATH, NODE_FILE, &b);
+    assert_int_not_equal(first->ino, second->ino);
+    assert_false(nodes_is_current(nodes, first));
+    assert_true(nodes_is_current(nodes, second));
+    // the old one lives while the kernel holds it
+    assert_ptr_equal(nodes_by_ino(nodes, first->ino), first);
+    assert_string_equal(nodes_stat(nodes, first).info.stat.etag, "a");
+    uint64_t ino = first->ino;
+    nodes_forget(nodes, ino, 1);
+    assert_ptr_equal(nodes_by_ino(nodes, ino), first);
+    nodes_forget(nodes, ino, 1);
+    assert_null(nodes_by_ino(nodes, ino));
+    assert_true(nodes_is_current(nodes, second));
+}
+
+static void a_file_of_our_own_keeps_its_inode(void **state)
+{
+    (void)state;
+    struct tree_stat writing = {.kind = TREE_FILE}, stored = file_of("a");
+    struct node *node = nodes_found(nodes, PATH, NODE_FILE, &writing);
+    assert_ptr_equal(nodes_found(nodes, PATH, NODE_FILE, &writing), node);
+    nodes_committed(nodes, PATH, &stored);
+    assert_ptr_equal(nodes_found(nodes, PATH, NODE_FILE, &stored), node);
+    // not one that stands for something else
+    struct tree_stat other = file_of("b");
+    nodes_committed(nodes, PATH, &other);
+    assert_string_equal(nodes_stat(nodes, node).info.stat.etag, "a");
+}
+
+static void another_kind_is_another_inode(void **state)
+{
+    (void)state;
+    struct tree_stat dir = {.kind = TREE_DIR}, file = file_of("a");
+    uint64_t ino = nodes_found(nodes, PATH, NODE_DIR, &dir)->ino;
+    assert_int_not_equal(nodes_found(nodes, PATH, NODE_FILE, &file)->ino, ino);
+}
+
+static void numbers_are_unlike_others(void **state)
+{
+    (void)state;
+    struct tree_stat file = file_of("a");
+    assert_true(nodes_found(nodes, PATH, NODE_FILE, &file)->ino > UINT32_MAX);
+    assert_string_equal(nodes_by_ino(nodes, NODE_ROOT_INO)->path, "");
+    nodes_forget(nodes, NODE_ROOT_INO, 5); // stays
+    assert_non_null(nodes_by_ino(nodes, NODE_ROOT_INO));
+    nodes_detach(nodes, PATH);
+    nodes_detach(nodes, "never/2026-11-22/seen");
+}
+
+int main(void)
+{
+#define NODES_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        NODES_TEST(one_inode_per_etag),
+        NODES_TEST(a_file_of_our_own_keeps_its_inode),
+        NODES_TEST(another_kind_is_another_inode),
+        NODES_TEST(numbers_are_unlike_others),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
