@@ -40,7 +40,7 @@ struct entry *entry_new_dir(const char *name, struct timespec newest)
     return e;
 }
 
-void entry_free(struct entry *e)
+static void entry_free(struct entry *e)
 {
     if (e)
         free(e->header);

@@ -25,7 +25,6 @@ struct entry {
 
 struct entry *entry_new_file(const char *name, const struct store_stat *);
 struct entry *entry_new_dir(const char *name, struct timespec newest);
-void entry_free(struct entry *);
 void entry_stat(const struct entry *, struct store_stat *out);
 bool entry_same_object(const struct entry *, const struct entry *);
 bool entry_set_header(struct entry *, const struct seal_header *, uint64_t now_ms);
