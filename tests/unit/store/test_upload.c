@@ -5,7 +5,6 @@
 #include "backend/store/plan.h"
 #include "tests/support/fault_store.h"
 #include "tests/support/pattern.h"
-#include "tests/support/sim_store.h"
 #include "tests/support/temp_dir.h"
 
 #include <dirent.h>
@@ -392,62 +391,6 @@ static void test_two_writers(void **state)
     holds(r->files, 1, 20 * MIB);
 }
 
-// --- The ceiling ---
-
-// Fills an object up to its ceiling, then one byte more.
-static void fill(struct rig *r, unsigned parts_max, uint64_t part_max, uint64_t front)
-{
-    struct store *sim;
-    struct sink *sink;
-    struct err err = {0};
-    assert_int_equal(sim_store_new(parts_max, &sim), 0);
-    struct upload_env env = r->env;
-    env.store = sim;
-    env.journal = NULL;
-    env.part_max = part_max;
-    uint64_t ceiling = front;
-    for (unsigned n = front ? 2 : 1; n <= parts_max; n++)
-        ceiling += plan_part_bytes(part_max, n);
-    auto_free uint8_t *bytes = calloc(1, MIB);
-    assert_non_null(bytes);
-    for (int more = 0; more < 2; more++) {
-        assert_int_equal(upload_sink_new(&env, KEY, NULL, &sink, &err), 0);
-        if (front)
-            assert_int_equal(sink_open_front(sink, front, &err), 0);
-        for (uint64_t at = front; at < ceiling;) {
-            size_t n = min_u64(MIB, ceiling - at);
-            if (sink_write(sink, bytes, n, &err) != 0)
-                fail_msg("at %llu of %llu: %s", (unsigned long long)at, (unsigned long long)ceiling,
-                         err.text);
-            at += n;
-        }
-        if (more) {
-            assert_int_equal(sink_write(sink, bytes, 1, &err), -EFBIG);
-            assert_non_null(strstr(err.text, "[limits] memory"));
-            assert_int_equal(sink_write(sink, bytes, 1, &err), -EFBIG);
-        } else {
-            for (uint64_t at = 0; at < front; at += MIB)
-                assert_int_equal(sink_write_front(sink, bytes, MIB, &err), 0);
-            if (sink_commit(sink, &err) != 0)
-                fail_msg("%s", err.text);
-            assert_int_equal(upload_sink_stat(sink)->size, ceiling);
-        }
-        sink_free(sink);
-        assert_int_equal(uploads(sim), 0);
-        if (parts_max == PLAN_PARTS)
-            break; // once is enough of that
-    }
-    store_free(sim);
-}
-
-static void test_ceiling_of_store(void **state)
-{
-    fill(*state, 3, 8 * MIB, 0);
-    fill(*state, 3, 8 * MIB, 5 * MIB);
-    fill(*state, 1, 64 * MIB, 0);
-    fill(*state, 210, 64 * MIB, 0); // beyond the parts of equal size
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -460,7 +403,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_every_call_fails, setup, teardown),
         cmocka_unit_test_setup_teardown(test_abort_fails, setup, teardown),
         cmocka_unit_test_setup_teardown(test_two_writers, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_ceiling_of_store, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
