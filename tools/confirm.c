@@ -36,6 +36,11 @@ static int hold(const char *path, struct stat *out_st, struct err *err)
     if (fd < 0 || fstat(fd, out_st) != 0) {
         if (errno == ENOENT)
             return err_set(err, ENOENT, "%s: not in the store: no such file", path);
+        if (errno == ENOTCONN)
+            return err_set(err, ENOTCONN,
+                           "%s: the daemon of this mount is gone (bakfs umount --lazy && bakfs "
+                           "mount)",
+                           path);
         return err_errno(err, errno, "%s", path);
     }
     bool bakfs = false;

@@ -62,7 +62,8 @@ static void complain(struct list *list, const char *path, int code)
 {
     struct err err;
     err_errno(&err, code, "%s", path);
-    cli_fail("bakfs list", &err, NULL);
+    bool dead = code == ENOTCONN; // the mount is there, its daemon is not
+    cli_fail("bakfs list", &err, dead ? "bakfs umount --lazy && bakfs mount" : NULL);
     list->failed = CLI_FAILED;
 }
 
@@ -322,7 +323,7 @@ static int list_mount(const struct conf *conf, struct list *list, bool json)
         print_json(list);
     else if (list->count > 0)
         print_table(list);
-    else
+    else if (!list->failed)
         fprintf(stderr, "bakfs list: no backups%s%s in %s\n", list->partition ? " of " : "",
                 list->partition ? list->partition : "", list->point);
     return cli_finish("bakfs list", list->failed);

@@ -125,11 +125,11 @@ static void wrong_lines(void **state)
 {
     (void)state;
     bad("[write]\nlevel = 99\n", "2: [write] level: '99' is not a number from 1 to 19");
-    bad("[write]\nlevl = 3\n", "2: [write] levl: no such key; did you mean level?");
+    bad("[write]\nlevvel = 3\n", "2: [write] levvel: no such key; did you mean level?");
     bad("[write]\nmemory = 64M\n", "2: [write] memory: no such key here; it belongs to [limits]");
     bad("[write]\nqqqqqqqqqqq = 1\n",
         "2: [write] qqqqqqqqqqq: no such key; the sample bakfs.conf shows all of them");
-    bad("[wriet]\n", "1: [wriet]: no such section; did you mean [write]?");
+    bad("[wrte]\n", "1: [wrte]: no such section; did you mean [write]?");
     bad("\n\n[database]\n", "3: [database]: which one? write [database NAME]");
     bad("[write]\nlevel = 3\n\nlevel = 3\n",
         "4: [write] level: set twice; remove one of the lines");
@@ -263,9 +263,9 @@ static void options(void **state)
         assert_non_null(strstr(err.text, "not of the form section.key=value"));
         assert_int_equal(conf_set(conf, malformed[i], NULL), -EINVAL);
     }
-    assert_int_equal(conf_set(conf, "write.levle=7", &err), -EINVAL);
+    assert_int_equal(conf_set(conf, "write.levek=7", &err), -EINVAL);
     assert_string_equal(err.text,
-                        "-o write.levle: [write] levle: no such key; did you mean level?");
+                        "-o write.levek: [write] levek: no such key; did you mean level?");
     assert_int_equal(conf_set(conf, "notify.smtp=x", &err), -EOPNOTSUPP);
     conf_free(conf);
 }

@@ -44,7 +44,7 @@ for verb in init umount list confirm keygen; do
     wants 2 "$verb" --no-such-option
     says err "hint: bakfs $verb --help"
 done
-wants 2 lsit
+wants 2 ilst
 says err "did you mean list?"
 wants 2 restore
 says err "not yet"
