@@ -11,6 +11,7 @@ store=${BAKFS_QUICKSTART_STORE:-dir:/var/lib/bakfs-quickstart}
 conf=/etc/bakfs/bakfs.conf
 top=$(cd "$(dirname "$0")/.." && pwd)
 build=$top/build-quickstart
+PATH=/usr/local/bin:/usr/local/sbin:$PATH # where it installs to
 log=$build/quickstart.log
 
 die() {
