@@ -211,8 +211,7 @@ static int load_defaults(struct conf *conf, struct err *err)
         if (rc != 0)
             return rc;
     }
-    conf->store.profile = strdup(""); // no key sets it yet, and no string is NULL
-    return conf->store.profile ? 0 : err_errno(err, ENOMEM, "read the configuration");
+    return 0;
 }
 
 int conf_load(const char *path, struct conf **out, struct err *err)
@@ -314,6 +313,5 @@ void conf_free(struct conf *conf)
             break;
         }
     }
-    free(conf->store.profile);
     free(conf);
 }

@@ -17,8 +17,6 @@
         .offset = CONF_NOWHERE                                                                     \
     }
 
-static const char no_profiles[] = "this version takes credentials from the environment only "
-                                  "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)";
 static const char no_put_options[] =
     "this version does not send this option to the store; set it as the bucket's default";
 static const char no_identity_command[] =
@@ -83,7 +81,14 @@ const struct conf_key conf_keys[] = {
      .choices = "check|ignore",
      .help = "check: refuse to write when this clock and the store's are five minutes apart.",
      .offset = AT(store.ignore_clock)},
-    LATER("store", "profile", no_profiles),
+    {.section = "store",
+     .key = "profile",
+     .type = CONF_TEXT,
+     .fallback = "",
+     .help =
+         "Section of ~/.aws/credentials and ~/.aws/config with the keys to use. Without it the\n"
+         "environment's AWS_ACCESS_KEY_ID comes first, then AWS_PROFILE, then [default].",
+     .offset = AT(store.profile)},
     LATER("store", "prune_profile", no_prune),
     LATER("store", "storage_class", no_put_options),
     LATER("store", "sse", no_put_options),

@@ -5,6 +5,7 @@
 #include "backend/base/scope.h"
 #include "backend/store/plan.h"
 #include "conf/keys.h"
+#include "conf/profile.h"
 #include "fs/holders.h"
 
 #include <errno.h>
@@ -40,6 +41,19 @@ static int open_dir_store(struct stack *stack, const char *path, struct err *err
     return store_dir_new(path, &stack->store, err);
 }
 
+#define auto_profile __attribute__((cleanup(profile_done)))
+
+// From the profile that was asked for; else the environment's keys, which the store finds itself; else the default one.
+static int find_credentials(const struct conf *conf, struct profile *out, struct err *err)
+{
+    const char *key = getenv("AWS_ACCESS_KEY_ID");
+    if (!*conf->store.profile && key && *key)
+        return 0;
+    int rc = profile_load(conf->store.profile, out, err);
+    // neither: the store says what is missing
+    return rc == -ENOENT && !*conf->store.profile ? 0 : rc;
+}
+
 static int open_s3_store(struct stack *stack, const char *rest, struct err *err)
 {
     const struct conf *conf = stack->conf;
@@ -59,11 +73,18 @@ static int open_s3_store(struct stack *stack, const char *rest, struct err *err)
         }
     }
     stack->prefix_len = prefix ? strlen(prefix) : 0;
+    auto_profile struct profile profile = {0};
+    int rc = find_credentials(conf, &profile, err);
+    if (rc)
+        return rc;
     struct store_s3_conf s3 = {
         .bucket = bucket,
         .prefix = prefix,
         .endpoint = conf->store.endpoint,
-        .region = conf->store.region,
+        .region = *conf->store.region ? conf->store.region : profile.region,
+        .access_key = profile.access_key,
+        .secret_key = profile.secret_key ? (const char *)profile.secret_key->bytes : NULL,
+        .session_token = profile.session_token ? (const char *)profile.session_token->bytes : NULL,
         .ca_bundle = conf->store.ca_bundle,
         .addressing = conf->store.addressing == CONF_ADDRESSING_PATH      ? STORE_S3_PATH
                       : conf->store.addressing == CONF_ADDRESSING_VIRTUAL ? STORE_S3_VIRTUAL

@@ -217,7 +217,7 @@ static int find_credentials(const struct store_s3_conf *conf, struct s3_client_c
     if (!*out->access_key || !*out->secret_key)
         return err_set(err, EACCES,
                        "no S3 credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the "
-                       "environment%s",
+                       "environment%s, or [store] profile",
                        *out->access_key ? " (the second one is missing)" : "");
     if (strlen(out->access_key) > 256 || strlen(out->secret_key) > 256)
         return err_set(err, EINVAL, "AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY is too long");
