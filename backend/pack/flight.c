@@ -35,19 +35,18 @@ int block_give(struct block *block, size_t len, give_fn *give, struct packer *p,
 {
     if (block_memory(block))
         return give(p, block_memory(block), len, err);
-    auto_free uint8_t *piece = malloc(PIECE_BYTES);
+    uint8_t *piece = malloc(PIECE_BYTES);
     if (!piece)
         return err_set(err, ENOMEM, "no memory to read the spool");
-    for (size_t off = 0; off < len;) {
+    int rc = 0;
+    for (size_t off = 0; off < len && rc == 0; off += PIECE_BYTES) {
         size_t n = (size_t)min_u64(len - off, PIECE_BYTES);
-        int rc = block_read(block, off, piece, n, err);
+        rc = block_read(block, off, piece, n, err);
         if (rc == 0)
             rc = give(p, piece, n, err);
-        if (rc < 0)
-            return rc;
-        off += n;
     }
-    return 0;
+    free(piece);
+    return rc;
 }
 
 // --- Handing on ---

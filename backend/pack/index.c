@@ -57,6 +57,7 @@ static int get_bytes(struct reading *r, uint64_t off, size_t len, const uint8_t 
         *out = r->tail + (off - tail_off);
         return 0;
     }
+    assert(len > 0); // a frame is never empty
     uint8_t *bytes = malloc(len);
     if (!bytes)
         return err_set(err, ENOMEM, "no memory for %zu bytes of seek table", len);
@@ -131,6 +132,7 @@ static int walk_table(struct reading *r, struct walk *w, struct err *err)
         const uint8_t *p = NULL;
         auto_free uint8_t *owned = NULL;
         int rc = get_bytes(r, at, (size_t)n * SEEKTABLE_ENTRY_BYTES, &p, &owned, err);
+        assert(rc < 0 || p);
         for (uint32_t k = 0; k < n && rc == 0; k++) {
             struct seektable_entry e = seektable_entry_at(p + (size_t)k * SEEKTABLE_ENTRY_BYTES);
             rc = walk_entry(w, i + k, &e, err);
@@ -192,6 +194,7 @@ static int read_index(struct reading *r, struct pack_index *index, struct err *e
         rc = find_table(r, err);
     if (rc < 0)
         return rc;
+    assert(r->entries > 0); // as the footer was parsed
     index->frames = malloc(r->entries * sizeof(*index->frames));
     if (!index->frames)
         return err_set(err, ENOMEM, "no memory for a seek table of %u entries", r->entries);

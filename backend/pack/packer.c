@@ -146,15 +146,16 @@ int packer_rewrite(struct packer *p, uint64_t off, const void *bytes, size_t len
 {
     assert(!p->committed);
     struct err own = {0};
+    uint64_t end = off + len;
     int rc = packer_failed(p, &own);
     // After a failure the size is anybody's guess, and the caller's may be another.
     assert(rc < 0 || (off <= p->size && len <= p->size - off));
     if (rc == 0 && len > 0) {
-        if (!still_held(p, off, off + len))
+        if (!still_held(p, off, end))
             return err_set(err, EOPNOTSUPP,
                            "bytes %llu to %llu of this file are packed and gone: only its first "
                            "%llu can be rewritten (see [write] seek and head)",
-                           (unsigned long long)off, (unsigned long long)(off + len),
+                           (unsigned long long)off, (unsigned long long)end,
                            (unsigned long long)head_held_bytes(p));
         uint64_t head_end = head_held_bytes(p);
         size_t in_head = off < head_end ? (size_t)min_u64(len, head_end - off) : 0;

@@ -47,17 +47,17 @@ struct packer {
     uint64_t head_limit; // plain bytes
     struct frame *head;
     size_t head_count;
-    bool pgdmp_asked;   // whether the head goes on for pg_dump: once
-    bool head_closed;   // reserve and front are fixed, the head takes no more
     struct block *tail; // the frame being filled
     size_t tail_len;
+    bool pgdmp_asked; // whether the head goes on for pg_dump: once
+    bool head_closed; // reserve and front are fixed, the head takes no more
     bool committed;
 
     // the hand-on's
+    bool front_opened;
     uint64_t reserve, front;
     uint64_t filler_len; // of front - reserve
     struct block **filler;
-    bool front_opened;
     struct seektable behind; // entries of the frames behind the head
     struct digest_log *digests;
 

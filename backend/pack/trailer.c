@@ -131,6 +131,14 @@ static int find_records(const uint8_t *p, size_t rest, struct records *found, st
     return 0;
 }
 
+// The bytes of a record that find_records did not let go missing.
+static const uint8_t *required(const struct records *found, enum record_type type)
+{
+    const uint8_t *bytes = found->bytes[type - 1];
+    assert(bytes);
+    return bytes;
+}
+
 static int copy_text(const struct records *found, enum record_type type, char **out,
                      struct err *err)
 {
@@ -166,10 +174,10 @@ int trailer_parse(const uint8_t *bytes, size_t len, struct pack_trailer *out,
                           len - FRAME_SKIP_HEADER - VERSION_BYTES, &found, err);
     if (rc < 0)
         return rc;
-    t.size = get_le64(found.bytes[RECORD_SIZE - 1]);
-    memcpy(t.digest, found.bytes[RECORD_DIGEST - 1], sizeof(t.digest));
-    memcpy(t.salt, found.bytes[RECORD_SALT - 1], sizeof(t.salt));
-    t.complete = found.bytes[RECORD_COMPLETE - 1][0];
+    t.size = get_le64(required(&found, RECORD_SIZE));
+    memcpy(t.digest, required(&found, RECORD_DIGEST), sizeof(t.digest));
+    memcpy(t.salt, required(&found, RECORD_SALT), sizeof(t.salt));
+    t.complete = required(&found, RECORD_COMPLETE)[0];
     if (t.complete > 3)
         return err_set(err, EUCLEAN, "trailer: completeness %u", t.complete);
     rc = copy_text(&found, RECORD_PATH, &t.path, err);
