@@ -146,10 +146,15 @@ static int copy_text(const struct records *found, enum record_type type, char **
     uint32_t len = found->len[type - 1];
     if (!bytes)
         return 0;
-    if (memchr(bytes, 0, len))
-        return err_set(err, EUCLEAN, "trailer: a NUL byte in the text of record %d", (int)type);
-    *out = strndup((const char *)bytes, len);
-    return *out ? 0 : err_set(err, ENOMEM, "no memory for the trailer");
+    char *text = malloc((size_t)len + 1);
+    if (!text)
+        return err_set(err, ENOMEM, "no memory for the trailer");
+    // Any bytes may stand there; they are told, and no reason to refuse a backup.
+    for (uint32_t i = 0; i < len; i++)
+        text[i] = bytes[i] ? (char)bytes[i] : '?';
+    text[len] = '\0';
+    *out = text;
+    return 0;
 }
 
 static int check_frame(const uint8_t *bytes, size_t len, struct err *err)
