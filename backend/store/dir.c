@@ -68,7 +68,7 @@ static int check(struct store *store, bool writable, struct err *err)
 static int head(struct store *store, const char *key, struct store_stat *out, struct err *err)
 {
     auto_fd int fd = -1;
-    struct stat st;
+    struct stat st = {0};
     int rc = dir_open_object(dir_of(store), key, &fd, &st, err);
     if (rc == 0)
         dir_stat_fill(&st, out);
@@ -96,7 +96,7 @@ static int read_range(int fd, const char *key, uint64_t off, size_t len, uint8_t
 static int open_match(struct store *store, const char *key, const char *if_match, int *out_fd,
                       struct store_stat *out, struct err *err)
 {
-    struct stat st;
+    struct stat st = {0};
     auto_fd int fd = -1;
     int rc = dir_open_object(dir_of(store), key, &fd, &st, err);
     if (rc < 0)
@@ -115,7 +115,7 @@ static int get(struct store *store, const char *key, const char *if_match, uint6
                void *buf, size_t *out_len, struct store_stat *out, struct err *err)
 {
     auto_fd int fd = -1;
-    struct store_stat now;
+    struct store_stat now = {0};
     int rc = open_match(store, key, if_match, &fd, &now, err);
     if (rc < 0)
         return rc;
@@ -133,7 +133,7 @@ static int get_tail(struct store *store, const char *key, const char *if_match, 
                     void *buf, size_t *out_len, struct store_stat *out, struct err *err)
 {
     auto_fd int fd = -1;
-    struct store_stat now;
+    struct store_stat now = {0};
     int rc = open_match(store, key, if_match, &fd, &now, err);
     if (rc < 0)
         return rc;
@@ -169,7 +169,7 @@ static int remove_object(struct store *store, const char *key, const char *if_ma
     struct dir_store *d = dir_of(store);
     auto_fd int lock = -1;
     auto_fd int parent = -1;
-    const char *name;
+    const char *name = key;
     int rc = dir_key_check(key, NULL);
     if (rc == 0)
         rc = dir_open_parent(d, key, false, &parent, &name, err);

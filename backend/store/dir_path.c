@@ -115,7 +115,7 @@ int dir_open_parent(struct dir_store *d, const char *key, bool make, int *out_fd
         char component[DIR_NAME_CHARS + 1];
         memcpy(component, name, len);
         component[len] = '\0';
-        int child;
+        int child = -1;
         rc = open_child(at, component, make, &child);
         if (rc == -EAGAIN)
             return err_set(err, EAGAIN, "'%s': its directory is removed all the time", key);
@@ -137,7 +137,7 @@ int dir_open_object(struct dir_store *d, const char *key, int *out_fd, struct st
                     struct err *err)
 {
     auto_fd int parent = -1;
-    const char *name;
+    const char *name = key;
     int rc = dir_key_check(key, NULL);
     if (rc == 0)
         rc = dir_open_parent(d, key, false, &parent, &name, err);

@@ -107,7 +107,7 @@ static int publish_once(struct dir_store *d, int tmp, int fd, const char *tmp_na
 {
     auto_fd int lock = -1;
     auto_fd int parent = -1;
-    const char *name;
+    const char *name = key;
     int rc = dir_lock(d, &lock, err);
     if (rc == 0)
         rc = dir_open_parent(d, key, true, &parent, &name, err);

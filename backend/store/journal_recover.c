@@ -67,7 +67,7 @@ static int known_elsewhere(const struct recovery *r, const char *key, const char
     const struct dirent *e;
     while (!*out && (e = readdir(dir))) {
         auto_fd int other = -1;
-        bool dead;
+        bool dead = false;
         if (!is_journal(e->d_name) || strcmp(e->d_name, r->name) == 0 ||
             open_file(r->dir, e->d_name, &other, &dead) < 0)
             continue;
@@ -139,7 +139,7 @@ static int recover_line(struct recovery *r, const struct journal_line *line, boo
 static int recover_file(struct recovery *r, struct err *err)
 {
     auto_fd int fd = -1;
-    bool dead;
+    bool dead = false;
     int rc = open_file(r->dir, r->name, &fd, &dead);
     if (rc == -ENOENT || (rc == 0 && !dead))
         return 0;

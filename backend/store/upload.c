@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 
 struct upload {
@@ -229,6 +230,7 @@ static int write_tail(struct upload *u, const uint8_t *bytes, size_t len, struct
             rc = next_part(u, err);
         if (rc < 0)
             return rc;
+        assert(u->tail);
         uint64_t full = plan_part_bytes(u->env.part_max, u->next);
         size_t n = min_u64(len, full - u->tail->source.size);
         rc = part_append(u->tail, bytes, n, err);
@@ -374,12 +376,12 @@ int upload_sink_new(const struct upload_env *env, const char *key, const struct 
         return err_set(err, ENOMEM, "upload of '%s': out of memory", key);
     u->sink = (struct sink){.ops = &ops, .front_align = 1, .front_min = limits->part_min};
     u->env = *env;
-    strcpy(u->key, key);
+    snprintf(u->key, sizeof(u->key), "%s", key);
     if (cond) {
         u->cond = *cond;
         if (cond->if_match) {
             assert(strlen(cond->if_match) < sizeof(u->if_match));
-            strcpy(u->if_match, cond->if_match);
+            snprintf(u->if_match, sizeof(u->if_match), "%s", cond->if_match);
             u->cond.if_match = u->if_match;
         }
     }
