@@ -11,16 +11,23 @@
 
 #include <cmocka.h>
 
+// One object at first, and then as many names of it as there are hosts, dates and partitions.
 static void fill(struct fixture *f, unsigned hosts, unsigned dates, unsigned partitions,
                  bool nested)
 {
+    char first[128] = "";
     for (unsigned h = 0; h < hosts; h++)
         for (unsigned d = 0; d < dates; d++)
             for (unsigned p = 0; p < partitions; p++) {
                 char path[128];
                 snprintf(path, sizeof(path), "db%u/20%02u-%02u-%02u/part%u%s", h, 20 + d / 336,
                          d / 28 % 12 + 1, d % 28 + 1, p, nested ? "/x.dump" : ".sql");
-                put_object(f, path, 1, 0, 1795348800);
+                if (*first) {
+                    put_again(f, first, path);
+                } else {
+                    put_object(f, path, 1, 0, 1795348800);
+                    strcpy(first, path);
+                }
             }
 }
 
@@ -95,7 +102,10 @@ static void one_big_directory(void **state)
     for (unsigned i = 0; i < 2500; i++) {
         char path[64];
         snprintf(path, sizeof(path), "db1/2026-11-22/base/%u", i);
-        put_object(f, path, 1, 0, 0);
+        if (i == 0)
+            put_object(f, path, 1, 0, 0);
+        else
+            put_again(f, "db1/2026-11-22/base/0", path);
     }
     put_object(f, "db1/2026-11-22/base/20x/y", 1, 0, 0);
     put_object(f, "db1/2026-11-22/zzz", 1, 0, 0);

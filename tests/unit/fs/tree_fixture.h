@@ -20,6 +20,8 @@ void fixture_counts_reset(struct fixture *);
 // Puts an object with our header directly below the store's directory: nothing is counted.
 void put_object(struct fixture *, const char *path, uint64_t size, uint32_t flags,
                 time_t committed);
+// The same object under another path, by a hard link: cheap, for names that are only listed.
+void put_again(struct fixture *, const char *from, const char *path);
 void put_raw(struct fixture *, const char *key, const char *bytes);
 void drop_object(struct fixture *, const char *path);
 // What tree_committed would be told of it.
