@@ -359,6 +359,8 @@ static int report(CURL *curl, CURLcode code, const char *error, struct transfer 
     curl_easy_getinfo(curl, CURLINFO_PRETRANSFER_TIME_T, &ready_us);
     if (code == CURLE_OPERATION_TIMEDOUT && ready_us == 0)
         response->failure = HTTP_UNREACHABLE;
+    if (code == CURLE_UNSUPPORTED_PROTOCOL && ready_us != 0)
+        response->failure = HTTP_BROKEN; // sent, and what came back is no HTTP
     return err_set(err, response->failure == HTTP_STALLED ? ETIMEDOUT : EIO, "%s",
                    error[0] ? error : curl_easy_strerror(code));
 }

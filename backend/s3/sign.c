@@ -91,7 +91,8 @@ static int hash_request(const struct sign_request *request, char hex[SIGN_HASH_B
     struct sign_pair headers[PAIRS_MAX];
     if (request->header_count > PAIRS_MAX)
         return err_set(err, EINVAL, "too many headers to sign");
-    memcpy(headers, request->headers, request->header_count * sizeof(headers[0]));
+    for (size_t i = 0; i < request->header_count; i++)
+        headers[i] = request->headers[i];
     qsort(headers, request->header_count, sizeof(headers[0]), compare_pairs);
     size_t used = 0;
     for (size_t i = 0; i < request->header_count; i++) {

@@ -5,6 +5,7 @@
 #include "backend/base/num.h"
 #include "backend/store/s3_store.h"
 #include "tests/contract/store_suite.h"
+#include "tests/support/fault_peer.h"
 #include "tests/support/pattern.h"
 
 #include <errno.h>
@@ -316,6 +317,107 @@ static void test_list(void **state)
         OK(store->ops->remove(store, keys[i], NULL, &err));
 }
 
+// The same store through a peer that does `steps` to requests in whose first line `needle` stands.
+static struct store *faulty_store(const struct fault_step *steps, size_t count, const char *needle,
+                                  struct fault_peer **out_peer)
+{
+    unsigned port;
+    if (sscanf(endpoint, "http://127.0.0.1:%u", &port) != 1)
+        skip(); // a peer of ours speaks no TLS
+    char url[64];
+    struct store *faulty;
+    *out_peer = fault_peer_new(steps, count, port, needle);
+    snprintf(url, sizeof(url), "http://127.0.0.1:%u", fault_peer_port(*out_peer));
+    OK(make_store(&(struct store_s3_conf){.endpoint = url}, &faulty, &err));
+    return faulty;
+}
+
+static const struct fault_step lose_first[] = {{.kind = FAULT_LOSE}, {.kind = FAULT_FORWARD}};
+static const struct fault_step close_first[] = {{.kind = FAULT_CLOSE}, {.kind = FAULT_FORWARD}};
+
+// Done, but the answer was lost: the second try meets what the first one made, and that is a success.
+static void test_put_answer_lost(void **state)
+{
+    (void)state;
+    struct fault_peer *peer;
+    struct store *faulty = faulty_store(lose_first, 2, "PUT ", &peer);
+    struct pattern_source body = pattern_source(3, 0, 1000);
+    struct store_stat stat, seen;
+    OK(faulty->ops->put(faulty, "lp", &body.source, &(struct store_cond){.if_absent = true}, &stat,
+                        &err));
+    OK(store->ops->head(store, "lp", &seen, &err));
+    assert_string_equal(seen.etag, stat.etag);
+    // but what somebody else made is his
+    store_free(faulty);
+    fault_peer_free(peer);
+    faulty = faulty_store(close_first, 2, "PUT ", &peer);
+    FAILS(EEXIST, "there already",
+          faulty->ops->put(faulty, "lp", &body.source, &(struct store_cond){.if_absent = true},
+                           &stat, &err));
+    store_free(faulty);
+    fault_peer_free(peer);
+    OK(store->ops->remove(store, "lp", NULL, &err));
+}
+
+static void complete_through(const struct fault_step *steps)
+{
+    struct fault_peer *peer;
+    struct store *faulty = faulty_store(steps, 2, "?uploadId=", &peer);
+    char id[STORE_UPLOAD_ID_BYTES];
+    struct store_part part;
+    struct store_stat stat, seen;
+    struct pattern_source body = pattern_source(4, 0, 1000);
+    OK(faulty->ops->upload_begin(faulty, "lc", id, &err));
+    OK(faulty->ops->put_part(faulty, "lc", id, 1, 0, &body.source, &part, &err));
+    OK(faulty->ops->upload_complete(faulty, "lc", id, &part, 1,
+                                    &(struct store_cond){.if_absent = true}, &stat, &err));
+    OK(store->ops->head(store, "lc", &seen, &err));
+    assert_string_equal(seen.etag, stat.etag);
+    assert_int_equal(stat.size, 1000);
+    store_free(faulty);
+    fault_peer_free(peer);
+    OK(store->ops->remove(store, "lc", NULL, &err));
+}
+
+static void test_complete_answer_lost(void **state)
+{
+    (void)state;
+    complete_through(lose_first);
+    complete_through(close_first);
+}
+
+static void test_abort_answer_lost(void **state)
+{
+    (void)state;
+    struct fault_peer *peer;
+    struct store *faulty = faulty_store(lose_first, 2, "DELETE ", &peer);
+    char id[STORE_UPLOAD_ID_BYTES];
+    unsigned uploads = 0;
+    OK(faulty->ops->upload_begin(faulty, "la", id, &err));
+    OK(faulty->ops->upload_abort(faulty, "la", id, &err));
+    OK(store->ops->list_uploads(store, "la", count_upload, &uploads, &err));
+    assert_int_equal(uploads, 0);
+    store_free(faulty);
+    fault_peer_free(peer);
+}
+
+static void test_read_broken(void **state)
+{
+    (void)state;
+    struct fault_peer *peer;
+    struct store *faulty = faulty_store(close_first, 2, NULL, &peer);
+    struct store_stat stat;
+    uint8_t buf[100];
+    size_t len;
+    put("rb", 100, 9, NULL, &stat);
+    OK(faulty->ops->get(faulty, "rb", stat.etag, 0, 100, buf, &len, NULL, &err));
+    assert_true(pattern_holds(9, 0, buf, 100));
+    assert_int_equal(fault_peer_requests(peer), 2);
+    store_free(faulty);
+    fault_peer_free(peer);
+    OK(store->ops->remove(store, "rb", NULL, &err));
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -370,11 +472,19 @@ int main(void)
         return 77;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_check),          cmocka_unit_test(test_check_refusals),
-        cmocka_unit_test(test_nasty_keys),     cmocka_unit_test(test_ranges),
-        cmocka_unit_test(test_put_conditions), cmocka_unit_test(test_multipart),
-        cmocka_unit_test(test_lost_complete),  cmocka_unit_test(test_complete_conditions),
+        cmocka_unit_test(test_check),
+        cmocka_unit_test(test_check_refusals),
+        cmocka_unit_test(test_nasty_keys),
+        cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_put_conditions),
+        cmocka_unit_test(test_multipart),
+        cmocka_unit_test(test_lost_complete),
+        cmocka_unit_test(test_complete_conditions),
         cmocka_unit_test(test_list),
+        cmocka_unit_test(test_put_answer_lost),
+        cmocka_unit_test(test_complete_answer_lost),
+        cmocka_unit_test(test_abort_answer_lost),
+        cmocka_unit_test(test_read_broken),
     };
     int failed = cmocka_run_group_tests_name("s3", tests, setup, teardown);
     setup(NULL);
