@@ -3,134 +3,35 @@
 #include "backend/base/scope.h"
 #include "backend/s3/times.h"
 #include "backend/s3/uri.h"
+#include "backend/s3/xml_walk.h"
 
 #include <errno.h>
-#include <expat.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define DEPTH_MAX 8
-#define NAME_BYTES 64
-#define TEXT_BYTES 8192 // a key of 1,024 bytes, each escaped, is 3,072
 #define ENTRIES_MAX 10000
-
-// One pass over a document. `opened` and `closed` see the element's depth (the root is 1), its name, its parent's name
-// ("" for the root) and, at its end, its own text.
-struct walk {
-    XML_Parser parser;
-    unsigned depth;
-    char names[DEPTH_MAX + 1][NAME_BYTES];
-    char text[TEXT_BYTES];
-    size_t text_len;
-    struct err err; // the first thing that was wrong
-    void (*opened)(struct walk *, const char *name);
-    void (*closed)(struct walk *, const char *name, const char *parent);
-    void *out;
-    bool encoded; // <EncodingType>url</EncodingType> was seen
-};
-
-static void stop(struct walk *walk, int code, const char *what)
-{
-    if (!walk->err.code)
-        err_set(&walk->err, code, "%s", what);
-    XML_StopParser(walk->parser, XML_FALSE);
-}
-
-static void on_open(void *ctx, const XML_Char *name, const XML_Char **attributes)
-{
-    (void)attributes;
-    struct walk *walk = ctx;
-    if (walk->err.code)
-        return;
-    const char *colon = strchr(name, ':');
-    const char *local = colon ? colon + 1 : name;
-    if (walk->depth == DEPTH_MAX || strlen(local) >= NAME_BYTES) {
-        stop(walk, EUCLEAN, "the answer's XML is nested too deep");
-        return;
-    }
-    walk->depth++;
-    strcpy(walk->names[walk->depth], local);
-    walk->text_len = 0;
-    if (walk->opened)
-        walk->opened(walk, local);
-}
-
-static void on_text(void *ctx, const XML_Char *text, int len)
-{
-    struct walk *walk = ctx;
-    if (walk->err.code)
-        return;
-    if ((size_t)len >= TEXT_BYTES - walk->text_len) {
-        stop(walk, EUCLEAN, "an element of the answer's XML is too long");
-        return;
-    }
-    memcpy(walk->text + walk->text_len, text, (size_t)len);
-    walk->text_len += (size_t)len;
-}
-
-static void on_close(void *ctx, const XML_Char *name)
-{
-    (void)name;
-    struct walk *walk = ctx;
-    if (walk->err.code)
-        return;
-    walk->text[walk->text_len] = '\0';
-    const char *parent = walk->depth > 1 ? walk->names[walk->depth - 1] : "";
-    walk->closed(walk, walk->names[walk->depth], parent);
-    walk->depth--;
-    walk->text_len = 0;
-}
-
-static void on_doctype(void *ctx, const XML_Char *name, const XML_Char *sysid,
-                       const XML_Char *pubid, int has_subset)
-{
-    (void)name, (void)sysid, (void)pubid, (void)has_subset;
-    stop(ctx, EUCLEAN, "the answer's XML has a document type, which S3 never sends");
-}
-
-static int walk_run(struct walk *walk, const char *text, size_t len, struct err *err)
-{
-    if (len > INT_MAX)
-        return err_set(err, EUCLEAN, "the answer is too long");
-    walk->parser = XML_ParserCreate("UTF-8");
-    if (!walk->parser)
-        return err_set(err, ENOMEM, "no memory for an XML parser");
-    XML_SetUserData(walk->parser, walk);
-    XML_SetElementHandler(walk->parser, on_open, on_close);
-    XML_SetCharacterDataHandler(walk->parser, on_text);
-    XML_SetStartDoctypeDeclHandler(walk->parser, on_doctype);
-    int result = 0;
-    if (XML_Parse(walk->parser, text, (int)len, 1) != XML_STATUS_OK && !walk->err.code)
-        err_set(&walk->err, EUCLEAN, "the answer is not XML: %s",
-                XML_ErrorString(XML_GetErrorCode(walk->parser)));
-    XML_ParserFree(walk->parser);
-    if (walk->err.code)
-        result = err_copy(err, &walk->err);
-    return result;
-}
 
 static bool is(const char *a, const char *b)
 {
     return strcmp(a, b) == 0;
 }
 
-static char *copy_text(struct walk *walk)
+static char *copy_text(struct xml_walk *walk)
 {
     char *copy = strdup(walk->text);
     if (!copy)
-        stop(walk, ENOMEM, "no memory for an answer");
+        xml_walk_stop(walk, ENOMEM, "no memory for an answer");
     return copy;
 }
 
-static void replace_text(struct walk *walk, char **field)
+static void replace_text(struct xml_walk *walk, char **field)
 {
     free(*field);
     *field = copy_text(walk);
 }
 
-static void copy_etag(struct walk *walk, char out[XML_ETAG_BYTES])
+static void copy_etag(struct xml_walk *walk, char out[XML_ETAG_BYTES])
 {
     const char *text = walk->text;
     size_t len = walk->text_len;
@@ -139,7 +40,7 @@ static void copy_etag(struct walk *walk, char out[XML_ETAG_BYTES])
         len -= 2;
     }
     if (len >= XML_ETAG_BYTES) {
-        stop(walk, EUCLEAN, "an ETag is too long");
+        xml_walk_stop(walk, EUCLEAN, "an ETag is too long");
         return;
     }
     memcpy(out, text, len);
@@ -147,59 +48,58 @@ static void copy_etag(struct walk *walk, char out[XML_ETAG_BYTES])
 }
 
 // For texts that people read: what does not fit is lost.
-static void copy_cut(struct walk *walk, char *out, size_t room)
+static void copy_cut(struct xml_walk *walk, char *out, size_t room)
 {
     size_t len = walk->text_len < room ? walk->text_len : room - 1;
     memcpy(out, walk->text, len);
     out[len] = '\0';
 }
 
-static void parse_time(struct walk *walk, struct timespec *out)
+static void parse_time(struct xml_walk *walk, struct timespec *out)
 {
     if (!times_parse_iso(walk->text, out))
-        stop(walk, EUCLEAN, "a time is malformed");
+        xml_walk_stop(walk, EUCLEAN, "a time is malformed");
 }
 
-static void parse_bool(struct walk *walk, bool *out)
+static void parse_bool(struct xml_walk *walk, bool *out)
 {
     *out = is(walk->text, "true");
 }
 
-// Grows `*array` so that an element more fits; zeroes it.
-static void *append(struct walk *walk, void **array, size_t *count, size_t size)
+// The array with one more element, zeroed; NULL, and the old one stays, when that cannot be.
+static void *append(struct xml_walk *walk, void *array, size_t *count, size_t size)
 {
     if (*count == ENTRIES_MAX) {
-        stop(walk, EUCLEAN, "a page of a listing has too many entries");
+        xml_walk_stop(walk, EUCLEAN, "a page of a listing has too many entries");
         return NULL;
     }
     if ((*count & (*count - 1)) == 0) { // full at each power of two
-        void *longer = realloc(*array, (*count ? 2 * *count : 1) * size);
-        if (!longer) {
-            stop(walk, ENOMEM, "no memory for a listing");
+        array = realloc(array, (*count ? 2 * *count : 1) * size);
+        if (!array) {
+            xml_walk_stop(walk, ENOMEM, "no memory for a listing");
             return NULL;
         }
-        *array = longer;
     }
-    void *element = (char *)*array + *count * size;
-    memset(element, 0, size);
+    memset((char *)array + *count * size, 0, size);
     (*count)++;
-    return element;
+    return array;
 }
 
 // --- ListObjectsV2 ---
 
-static void list_opened(struct walk *walk, const char *name)
+static void list_opened(struct xml_walk *walk, const char *name)
 {
     struct xml_list *list = walk->out;
     if (walk->depth != 2 || (!is(name, "Contents") && !is(name, "CommonPrefixes")))
         return;
-    struct xml_entry *entry =
-        append(walk, (void **)&list->entries, &list->count, sizeof(*list->entries));
-    if (entry)
-        entry->is_prefix = is(name, "CommonPrefixes");
+    struct xml_entry *entries = append(walk, list->entries, &list->count, sizeof(*list->entries));
+    if (entries) {
+        list->entries = entries;
+        entries[list->count - 1].is_prefix = is(name, "CommonPrefixes");
+    }
 }
 
-static void list_entry_closed(struct walk *walk, const char *name, struct xml_entry *entry)
+static void list_entry_closed(struct xml_walk *walk, const char *name, struct xml_entry *entry)
 {
     if (is(name, entry->is_prefix ? "Prefix" : "Key")) {
         replace_text(walk, &entry->key);
@@ -208,7 +108,7 @@ static void list_entry_closed(struct walk *walk, const char *name, struct xml_en
         errno = 0;
         entry->size = strtoull(walk->text, &end, 10);
         if (errno || *end || end == walk->text || walk->text[0] == '-')
-            stop(walk, EUCLEAN, "a size is malformed");
+            xml_walk_stop(walk, EUCLEAN, "a size is malformed");
     } else if (is(name, "ETag")) {
         copy_etag(walk, entry->etag);
     } else if (is(name, "LastModified")) {
@@ -218,11 +118,11 @@ static void list_entry_closed(struct walk *walk, const char *name, struct xml_en
     }
 }
 
-static void list_closed(struct walk *walk, const char *name, const char *parent)
+static void list_closed(struct xml_walk *walk, const char *name, const char *parent)
 {
     struct xml_list *list = walk->out;
     if (walk->depth == 1 && !is(name, "ListBucketResult"))
-        stop(walk, EUCLEAN, "the answer is no listing");
+        xml_walk_stop(walk, EUCLEAN, "the answer is no listing");
     else if (walk->depth == 2 && is(name, "IsTruncated"))
         parse_bool(walk, &list->truncated);
     else if (walk->depth == 2 && is(name, "NextContinuationToken"))
@@ -265,8 +165,8 @@ static int list_finish(struct xml_list *list, bool encoded, struct err *err)
 int xml_parse_list(const char *text, size_t len, struct xml_list *out, struct err *err)
 {
     struct xml_list list = {0};
-    struct walk walk = {.opened = list_opened, .closed = list_closed, .out = &list};
-    int result = walk_run(&walk, text, len, err);
+    struct xml_walk walk = {.opened = list_opened, .closed = list_closed, .out = &list};
+    int result = xml_walk_run(&walk, text, len, err);
     if (result == 0)
         result = list_finish(&list, walk.encoded, err);
     if (result < 0)
@@ -287,18 +187,21 @@ void xml_list_done(struct xml_list *list)
 
 // --- ListMultipartUploads ---
 
-static void uploads_opened(struct walk *walk, const char *name)
+static void uploads_opened(struct xml_walk *walk, const char *name)
 {
     struct xml_uploads *list = walk->out;
-    if (walk->depth == 2 && is(name, "Upload"))
-        append(walk, (void **)&list->uploads, &list->count, sizeof(*list->uploads));
+    if (walk->depth != 2 || !is(name, "Upload"))
+        return;
+    struct xml_upload *uploads = append(walk, list->uploads, &list->count, sizeof(*list->uploads));
+    if (uploads)
+        list->uploads = uploads;
 }
 
-static void uploads_closed(struct walk *walk, const char *name, const char *parent)
+static void uploads_closed(struct xml_walk *walk, const char *name, const char *parent)
 {
     struct xml_uploads *list = walk->out;
     if (walk->depth == 1 && !is(name, "ListMultipartUploadsResult")) {
-        stop(walk, EUCLEAN, "the answer is no list of uploads");
+        xml_walk_stop(walk, EUCLEAN, "the answer is no list of uploads");
     } else if (walk->depth == 2) {
         if (is(name, "IsTruncated"))
             parse_bool(walk, &list->truncated);
@@ -339,8 +242,8 @@ int xml_parse_uploads(const char *text, size_t len, bool asked, struct xml_uploa
                       struct err *err)
 {
     struct xml_uploads list = {0};
-    struct walk walk = {.opened = uploads_opened, .closed = uploads_closed, .out = &list};
-    int result = walk_run(&walk, text, len, err);
+    struct xml_walk walk = {.opened = uploads_opened, .closed = uploads_closed, .out = &list};
+    int result = xml_walk_run(&walk, text, len, err);
     if (result == 0)
         result = uploads_finish(&list, asked, walk.encoded, err);
     if (result < 0)
@@ -364,7 +267,7 @@ void xml_uploads_done(struct xml_uploads *list)
 
 // --- the small ones ---
 
-static void begun_closed(struct walk *walk, const char *name, const char *parent)
+static void begun_closed(struct xml_walk *walk, const char *name, const char *parent)
 {
     if (walk->depth == 2 && is(parent, "InitiateMultipartUploadResult") && is(name, "UploadId")) {
         if (walk->text_len < XML_ID_BYTES) // one cut short would be another upload's
@@ -375,8 +278,8 @@ static void begun_closed(struct walk *walk, const char *name, const char *parent
 int xml_parse_begun(const char *text, size_t len, char out_id[XML_ID_BYTES], struct err *err)
 {
     char id[XML_ID_BYTES] = "";
-    struct walk walk = {.closed = begun_closed, .out = id};
-    int result = walk_run(&walk, text, len, err);
+    struct xml_walk walk = {.closed = begun_closed, .out = id};
+    int result = xml_walk_run(&walk, text, len, err);
     if (result < 0)
         return result;
     if (!id[0])
@@ -385,32 +288,13 @@ int xml_parse_begun(const char *text, size_t len, char out_id[XML_ID_BYTES], str
     return 0;
 }
 
-static void parts_closed(struct walk *walk, const char *name, const char *parent)
-{
-    (void)parent;
-    if (walk->depth == 1 && !is(name, "ListPartsResult"))
-        stop(walk, EUCLEAN, "the answer is no list of parts");
-    else if (walk->depth == 2 && is(name, "Part"))
-        (*(unsigned *)walk->out)++;
-}
-
-int xml_parse_parts(const char *text, size_t len, unsigned *out_count, struct err *err)
-{
-    unsigned count = 0;
-    struct walk walk = {.closed = parts_closed, .out = &count};
-    int result = walk_run(&walk, text, len, err);
-    if (result == 0)
-        *out_count = count;
-    return result;
-}
-
-static void result_closed(struct walk *walk, const char *name, const char *parent)
+static void result_closed(struct xml_walk *walk, const char *name, const char *parent)
 {
     (void)parent;
     struct xml_result *result = walk->out;
     if (walk->depth == 1 && !is(name, "CompleteMultipartUploadResult") &&
         !is(name, "CopyObjectResult") && !is(name, "CopyPartResult"))
-        stop(walk, EUCLEAN, "the answer is no result");
+        xml_walk_stop(walk, EUCLEAN, "the answer is no result");
     if (walk->depth != 2)
         return;
     if (is(name, "ETag"))
@@ -422,15 +306,15 @@ static void result_closed(struct walk *walk, const char *name, const char *paren
 int xml_parse_result(const char *text, size_t len, struct xml_result *out, struct err *err)
 {
     struct xml_result parsed = {0};
-    struct walk walk = {.closed = result_closed, .out = &parsed};
-    int result = walk_run(&walk, text, len, err);
+    struct xml_walk walk = {.closed = result_closed, .out = &parsed};
+    int result = xml_walk_run(&walk, text, len, err);
     if (result < 0)
         return result;
     *out = parsed;
     return 0;
 }
 
-static void error_closed(struct walk *walk, const char *name, const char *parent)
+static void error_closed(struct xml_walk *walk, const char *name, const char *parent)
 {
     struct xml_error *error = walk->out;
     if (walk->depth != 2 || !is(parent, "Error"))
@@ -446,8 +330,8 @@ static void error_closed(struct walk *walk, const char *name, const char *parent
 int xml_parse_error(const char *text, size_t len, struct xml_error *out, struct err *err)
 {
     struct xml_error error = {0};
-    struct walk walk = {.closed = error_closed, .out = &error};
-    int result = walk_run(&walk, text, len, err);
+    struct xml_walk walk = {.closed = error_closed, .out = &error};
+    int result = xml_walk_run(&walk, text, len, err);
     if (result < 0)
         return result;
     if (is(walk.names[1], "Error") && !error.code[0])

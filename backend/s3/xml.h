@@ -48,8 +48,6 @@ int xml_parse_uploads(const char *text, size_t len, bool asked, struct xml_uploa
 void xml_uploads_done(struct xml_uploads *);
 
 int xml_parse_begun(const char *text, size_t len, char out_id[XML_ID_BYTES], struct err *err);
-// ListParts: how many stand in this page.
-int xml_parse_parts(const char *text, size_t len, unsigned *out_count, struct err *err);
 
 // CompleteMultipartUpload, CopyObject and UploadPartCopy.
 struct xml_result {

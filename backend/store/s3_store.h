@@ -1,5 +1,5 @@
 // The parts of the S3 store among themselves: s3.c makes it and holds its table, s3_object.c reads, lists and puts,
-// s3_upload.c is multipart and copies, s3_check.c is what a mount asks first.
+// s3_upload.c is multipart, s3_copy.c copies, s3_check.c is what a mount asks first.
 #pragma once
 
 #include "backend/base/err.h"

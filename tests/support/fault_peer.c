@@ -58,8 +58,9 @@ static bool send_all(int fd, const char *bytes, size_t len)
     return true;
 }
 
-// Reads one message: head, and as many bytes of body as it says. malloc'ed, NULL if it ended before.
-static char *read_message(struct fault_peer *peer, int fd, size_t *out_len)
+// Reads one message: head, and as many bytes of body as it says (none for `head_only`, the answer to a HEAD). malloc'ed,
+// NULL if it ended before.
+static char *read_message(struct fault_peer *peer, int fd, bool head_only, size_t *out_len)
 {
     size_t room = 1 << 16, len = 0, want = 0;
     char *text = malloc(room + 1);
@@ -71,7 +72,7 @@ static char *read_message(struct fault_peer *peer, int fd, size_t *out_len)
             if (end) {
                 char *length = strcasestr(text, "\r\ncontent-length:");
                 want = (size_t)(end - text) + 4;
-                if (length && length < end)
+                if (length && length < end && !head_only)
                     want += strtoull(length + 17, NULL, 10);
             }
         }
@@ -108,7 +109,7 @@ static char *ask_upstream(struct fault_peer *peer, const char *request, size_t l
     char *answer = NULL;
     if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0 &&
         send_all(fd, request, len))
-        answer = read_message(peer, fd, out_len);
+        answer = read_message(peer, fd, strncmp(request, "HEAD ", 5) == 0, out_len);
     close(fd);
     return answer;
 }
@@ -137,7 +138,7 @@ static void *serve(void *ctx)
     struct connection *connection = ctx;
     struct fault_peer *peer = connection->peer;
     size_t len, answer_len = 0;
-    char *request = read_message(peer, connection->fd, &len), *answer = NULL;
+    char *request = read_message(peer, connection->fd, false, &len), *answer = NULL;
     if (request) {
         struct fault_step step = note_request(peer, request);
         if (step.kind == FAULT_ANSWER)

@@ -141,11 +141,6 @@ static void test_small(void **state)
     assert_string_equal(id, "2~x");
     assert_int_equal(xml_parse_begun("<x/>", 4, id, NULL), -EUCLEAN);
     assert_string_equal(id, "2~x");
-    unsigned count = 9;
-    static const char parts[] = "<ListPartsResult><Part><PartNumber>1</PartNumber></Part>"
-                                "<Part/></ListPartsResult>";
-    assert_int_equal(xml_parse_parts(parts, strlen(parts), &count, NULL), 0);
-    assert_int_equal(count, 2);
     struct xml_result result;
     static const char copied[] = "\n  <CopyObjectResult><LastModified>2026-11-22T10:41:17Z"
                                  "</LastModified><ETag>\"e\"</ETag></CopyObjectResult>";

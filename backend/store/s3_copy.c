@@ -1,0 +1,139 @@
+// Copies inside S3: the bytes do not come here.
+#include "backend/store/s3_store.h"
+
+#include "backend/base/num.h"
+#include "backend/base/scope.h"
+#include "backend/s3/uri.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SOURCE_BYTES (3 * S3_KEY_BYTES + 300)
+
+static int copy_source(const struct s3_store *s3, const char *from, char out[SOURCE_BYTES],
+                       struct err *err)
+{
+    size_t used = (size_t)snprintf(out, SOURCE_BYTES, "/%s/", s3->bucket);
+    if (!uri_encode(from, true, out + used, SOURCE_BYTES - used))
+        return err_set(err, ENAMETOOLONG, "the key is too long");
+    return 0;
+}
+
+static int copied(struct s3_call *call, int result, struct xml_result *out, struct err *err)
+{
+    if (result == 0)
+        result = xml_parse_result(call->response.text, call->response.text_len, out, err);
+    if (result == 0 && !out->etag[0])
+        return err_set(err, EUCLEAN, "the answer has no ETag");
+    if (call->response.status == 412)
+        return err_set(err, ESTALE, "another object stands there now");
+    return result;
+}
+
+static int copy_whole(struct s3_store *s3, const char *from, const struct store_stat *from_stat,
+                      const char *to, struct store_stat *out, struct err *err)
+{
+    char source[SOURCE_BYTES], quoted[S3_QUOTED_BYTES];
+    struct s3_call call = {.method = "PUT", .key = to, .late_error = true};
+    int result = copy_source(s3, from, source, err);
+    if (result == 0)
+        result = s3_quote(from_stat->etag, quoted, err);
+    if (result < 0)
+        return result;
+    s3_call_header(&call, "x-amz-copy-source", source);
+    s3_call_header(&call, "x-amz-copy-source-if-match", quoted);
+    struct xml_result answer;
+    result = copied(&call, s3_client_call(s3->client, &call, err), &answer, err);
+    s3_call_done(&call);
+    if (result < 0)
+        return result;
+    *out = (struct store_stat){.size = from_stat->size, .last_modified = answer.last_modified};
+    snprintf(out->etag, sizeof(out->etag), "%s", answer.etag);
+    return 0;
+}
+
+static int copy_part(struct s3_store *s3, const char *from, const struct store_stat *from_stat,
+                     const char *to, const char *id, uint64_t off, struct store_part *part,
+                     struct err *err)
+{
+    char source[SOURCE_BYTES], quoted[S3_QUOTED_BYTES], range[64], number[16];
+    snprintf(number, sizeof(number), "%u", part->number);
+    snprintf(range, sizeof(range), "bytes=%" PRIu64 "-%" PRIu64, off, off + part->size - 1);
+    struct s3_call call = {.method = "PUT", .key = to, .late_error = true};
+    int result = copy_source(s3, from, source, err);
+    if (result == 0)
+        result = s3_quote(from_stat->etag, quoted, err);
+    if (result < 0)
+        return result;
+    s3_call_query(&call, "partNumber", number);
+    s3_call_query(&call, "uploadId", id);
+    s3_call_header(&call, "x-amz-copy-source", source);
+    s3_call_header(&call, "x-amz-copy-source-range", range);
+    s3_call_header(&call, "x-amz-copy-source-if-match", quoted);
+    struct xml_result answer;
+    result = copied(&call, s3_client_call(s3->client, &call, err), &answer, err);
+    s3_call_done(&call);
+    if (result == 0)
+        snprintf(part->etag, sizeof(part->etag), "%s", answer.etag);
+    return result;
+}
+
+int s3_copy_parts(struct s3_store *s3, const char *from, const struct store_stat *from_stat,
+                  const char *to, uint64_t part_bytes, struct store_stat *out, struct err *err)
+{
+    char id[STORE_UPLOAD_ID_BYTES], full_from[S3_KEY_BYTES], full_to[S3_KEY_BYTES];
+    uint64_t count = div_up_u64(from_stat->size, part_bytes);
+    if (count == 0 || count > s3->base.limits.parts_max)
+        return err_set(err, EFBIG, "%" PRIu64 " bytes cannot be copied in parts", from_stat->size);
+    auto_free struct store_part *parts = calloc((size_t)count, sizeof(*parts));
+    if (!parts)
+        return err_set(err, ENOMEM, "no memory for the list of parts");
+    int result = s3_key(s3, from, full_from, err);
+    if (result == 0)
+        result = s3_key(s3, to, full_to, err);
+    if (result == 0)
+        result = s3_upload_begin(&s3->base, to, id, err);
+    if (result < 0)
+        return result;
+    for (uint64_t i = 0; result == 0 && i < count; i++) {
+        uint64_t off = i * part_bytes;
+        parts[i].number = (unsigned)i + 1;
+        parts[i].size = min_u64(part_bytes, from_stat->size - off);
+        result = copy_part(s3, full_from, from_stat, full_to, id, off, &parts[i], err);
+    }
+    if (result == 0)
+        result = s3_upload_complete(&s3->base, to, id, parts, (unsigned)count, NULL, out, err);
+    if (result < 0)
+        s3_upload_abort(&s3->base, to, id, NULL); // the first failure is the one to tell
+    return result;
+}
+
+int s3_copy(struct store *store, const char *from, const char *if_match, const char *to,
+            struct store_stat *out, struct err *err)
+{
+    struct s3_store *s3 = s3_of(store);
+    char full_from[S3_KEY_BYTES], full_to[S3_KEY_BYTES];
+    struct store_stat from_stat, stat;
+    struct err local = {0};
+    int result = s3_key(s3, from, full_from, &local);
+    if (result == 0)
+        result = s3_key(s3, to, full_to, &local);
+    if (result == 0)
+        result = s3_look(s3, full_from, 0, &from_stat, NULL, &local);
+    if (result == 0 && if_match && strcmp(from_stat.etag, if_match) != 0)
+        result = err_set(&local, ESTALE, "another object stands there now");
+    if (result == 0)
+        result = from_stat.size > s3->base.limits.put_max
+                     ? s3_copy_parts(s3, from, &from_stat, to, S3_COPY_PART_BYTES, &stat, &local)
+                     : copy_whole(s3, full_from, &from_stat, full_to, &stat, &local);
+    if (result < 0) {
+        err_prefix(&local, "copy '%s' to '%s'", from, to);
+        return err_copy(err, &local);
+    }
+    if (out)
+        *out = stat;
+    return 0;
+}
