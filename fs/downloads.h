@@ -83,5 +83,5 @@ int downloads_start(struct readers *, unsigned threads, struct err *err);
 // What is queued is given up, what runs is waited for.
 void downloads_stop(struct readers *);
 
-// reader.c: gives up a reference; may let go of the lock and take it again.
+// readers.c: gives up a reference; may let go of the lock and take it again.
 void read_handle_unref(struct read_handle *);

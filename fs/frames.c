@@ -220,7 +220,7 @@ void frames_unpin(struct frames *fs, struct frame *f)
 {
     assert(f->pins > 0);
     f->pins--;
-    if (f->state == FRAME_READY && !f->block && f->pins == 1)
+    if (frames_is_lent(f) && f->pins == 1)
         pthread_cond_broadcast(&f->settled); // its lender waits for this
     free_if_done(fs, f);
 }
@@ -236,6 +236,11 @@ void frames_read(struct frames *fs, struct frame *f, size_t len, bool in_order)
         ring_in_cold(fs, f);
     else
         ring_in_hot(fs, f);
+}
+
+bool frames_is_lent(const struct frame *f)
+{
+    return f->state == FRAME_READY && !f->block;
 }
 
 bool frames_spent(const struct frame *f)

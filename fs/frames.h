@@ -73,6 +73,8 @@ void frames_pin(struct frame *);
 void frames_unpin(struct frames *, struct frame *);
 // `len` bytes of it were given out. `in_order`: by a reader that will not come back.
 void frames_read(struct frames *, struct frame *, size_t len, bool in_order);
+// Ready, with bytes of its loader's own?
+bool frames_is_lent(const struct frame *);
 // Read to its end in order?
 bool frames_spent(const struct frame *);
 // Out of the table; its block goes back when the last pin does.

@@ -297,18 +297,15 @@ void on_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
     pthread_mutex_unlock(&h->lock);
     if (!rc && !ready)
         rc = late_reader(stack, node, h, &err);
-    auto_free void *buf = rc ? NULL : malloc(size);
-    if (!rc && !buf)
-        rc = err_errno(&err, ENOMEM, "read");
-    size_t got = 0;
+    struct read_pieces pieces;
     if (!rc)
-        rc = reader_read(h->reader, (uint64_t)off, buf, size, h->direct, &got, &err);
-    if (rc == -ESTALE)
-        rc = -EIO; // in mid-read there is no way back to the new one
-    if (rc)
+        rc = reader_get(h->reader, (uint64_t)off, size, h->direct, &pieces, &err);
+    if (rc) {
         ops_refuse(req, "read", h->path, rc, &err);
-    else
-        fuse_reply_buf(req, buf, got);
+        return;
+    }
+    fuse_reply_iov(req, pieces.bytes, (int)pieces.count);
+    reader_put(h->reader, &pieces, h->direct);
 }
 
 // --- Writing ---

@@ -19,6 +19,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 struct readers; // the daemon's one set of readers: cache, downloaders
 struct read_handle;
@@ -40,10 +41,21 @@ uint64_t readers_fetched(struct readers *);
 int reader_open(struct readers *, const char *path, const char *etag, struct read_handle **out,
                 struct err *err);
 const struct object_reader *reader_object(const struct read_handle *);
-// Up to `len` bytes at `off`, fewer only at the end of the file. -EBADMSG and the rest as of object_read_frames, but EIO
-// when the object was replaced meanwhile; the sentence names object and plain offset. `direct` (O_DIRECT): from what was
-// fetched for direct reads of this very handle, each frame once per pass; never from the cache that others share.
-int reader_read(struct read_handle *, uint64_t off, void *out, size_t len, bool direct,
-                size_t *out_len, struct err *err);
+
+// Bytes that stay where they were decoded, for whoever writes them on at once.
+#define READ_PIECES_MAX 5 // one more than the frames in READ_BYTES_MAX
+#define READ_BYTES_MAX ((size_t)4 << 20)
+struct read_pieces {
+    unsigned count;
+    struct iovec bytes[READ_PIECES_MAX];   // not to be written to
+    struct frame *frames[READ_PIECES_MAX]; // reader.c's own
+};
+// Up to `len` (READ_BYTES_MAX) bytes at `off`, fewer only at the end of the file; reader_put gives them back. -EBADMSG
+// and the rest as of object_read_frames, but EIO when the object was replaced meanwhile; the sentence names object and
+// plain offset. `direct` (O_DIRECT): from what was fetched for direct reads of this very handle, each frame once per
+// pass; never from the cache that others share.
+int reader_get(struct read_handle *, uint64_t off, size_t len, bool direct, struct read_pieces *out,
+               struct err *err);
+void reader_put(struct read_handle *, struct read_pieces *, bool direct);
 // Does not wait for what is being read ahead.
 void reader_close(struct read_handle *);
