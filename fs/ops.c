@@ -394,19 +394,6 @@ static void on_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
         fuse_reply_err(req, 0);
 }
 
-struct below {
-    const char *path;
-    size_t len;
-    bool found;
-};
-
-static void look_below(void *ctx, const char *path, const struct writer_look *look)
-{
-    (void)look;
-    struct below *below = ctx;
-    below->found |= strncmp(path, below->path, below->len) == 0 && path[below->len] == '/';
-}
-
 static void on_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     struct stack *stack = ops_stack(req);
@@ -414,10 +401,8 @@ static void on_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
     if (!ops_child(req, ops_node(req, parent), name, path))
         return;
     struct err err;
-    struct below below = {.path = path, .len = strlen(path)};
-    writers_each(stack->writers, look_below, &below);
     int rc = ops_check_writable(stack, &err);
-    if (!rc && below.found)
+    if (!rc && writers_is_writing_below(stack->writers, path))
         rc = err_set(&err, ENOTEMPTY, "a file in it is being written");
     if (!rc)
         rc = tree_remove_dir(stack->tree, path, &err);

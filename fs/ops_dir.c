@@ -54,9 +54,10 @@ static bool has_name(const struct dir_handle *dir, const char *name)
 
 // --- latest ---
 
+// The file, or anything below the directory.
 static bool is_writing(void *ctx, const char *path)
 {
-    return writers_is_writing(ctx, path);
+    return writers_is_writing(ctx, path) || writers_is_writing_below(ctx, path);
 }
 
 static int read_latest(struct stack *stack, const char *path, struct tree_latest **out,

@@ -92,6 +92,16 @@ bool writers_is_writing(struct writers *all, const char *path)
     return find(all, path) != NULL;
 }
 
+bool writers_is_writing_below(struct writers *all, const char *dir)
+{
+    size_t len = strlen(dir);
+    auto_unlock pthread_mutex_t *held = scope_lock(&all->lock);
+    const struct writer *w = all->first;
+    while (w && (strncmp(w->path, dir, len) != 0 || w->path[len] != '/'))
+        w = w->next;
+    return w != NULL;
+}
+
 static struct writer_look look_at(const struct writer *w)
 {
     int64_t ns = w->mtime_ns;

@@ -43,6 +43,7 @@ int writers_begin(struct writers *, const char *path, uint64_t ino, const struct
 // One more handle of the file that is being written under `path`, or NULL.
 struct writer *writers_join(struct writers *, const char *path, pid_t tid);
 bool writers_is_writing(struct writers *, const char *path);
+bool writers_is_writing_below(struct writers *, const char *dir);
 
 struct writer_look { // of a file being written
     uint64_t size, acked_bytes;

@@ -25,7 +25,7 @@ int err_set(struct err *err, int code, const char *format, ...)
 int err_errno(struct err *err, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-// Puts context before the sentence ("context: sentence"); returns -code of what was there.
+// Puts context before the sentence ("context: sentence"); returns -code of what was there, -EIO when err is NULL.
 int err_prefix(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 // Copies `from` (for failures latched by another thread); returns -from->code.

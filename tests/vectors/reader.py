@@ -21,6 +21,8 @@ import agefile
 import xxhash
 import zstandard
 
+PACKED_MAX = 1052672  # of a data frame
+TRAILER_MAX = 16 << 20
 FRAME = 1 << 20
 HEADER_MAX = 65536
 ENTRIES_MAX = 134217728
@@ -183,6 +185,8 @@ def parse_table(payload):
     need(magic == TABLE and length == 12 * count + 9, "table", "the seek table's frame")
     entries = list(struct.iter_unpack("<III", payload[start + 8 : -9]))
     need(sum(e[0] for e in entries) == start, "table", "compressed sizes do not add up")
+    need(all(e[0] <= PACKED_MAX for e in entries if e[1]), "table", "a data frame is longer than any 1 MiB packs to")
+    need(not entries or entries[-1][0] <= TRAILER_MAX, "trailer", "longer than 16 MiB")
     need(entries[-1][1] == 0, "table", "the last entry is not the trailer's")
     plain = [e[1] for e in entries if e[1]]
     need(all(n == FRAME for n in plain[:-1]) and (not plain or plain[-1] <= FRAME), "table", "decompressed sizes")

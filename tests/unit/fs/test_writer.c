@@ -196,6 +196,9 @@ static void handles_share_a_file(void **state)
     struct writer_look look;
     assert_true(writers_look(fix.writers, PATH, &look));
     assert_int_equal(look.size, 6);
+    assert_true(writers_is_writing_below(fix.writers, "db1/2026-11-22"));
+    assert_false(writers_is_writing_below(fix.writers, "db1/2026-11-2"));
+    assert_false(writers_is_writing_below(fix.writers, PATH));
     writer_release(other);
     assert_int_equal(fix.committed, 0);
     writer_release(w);
