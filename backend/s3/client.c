@@ -164,11 +164,11 @@ static const struct source_ops text_ops = {.read_at = text_read_at, .free = text
 static int hash_body(struct source *body, char out[SIGN_HASH_BYTES], struct err *err)
 {
     if (!body || body->size == 0) {
-        strcpy(out, SIGN_EMPTY_HASH);
+        memcpy(out, SIGN_EMPTY_HASH, SIGN_HASH_BYTES);
         return 0;
     }
     size_t room = (size_t)min_u64(body->size, 64 * KIB);
-    auto_free uint8_t *piece = malloc(room);
+    uint8_t *piece = malloc(room);
     struct sha256 *hash = sha256_new();
     int result = piece && hash ? 0 : err_set(err, ENOMEM, "no memory to hash a body");
     for (uint64_t off = 0; result == 0 && off < body->size; off += room) {
@@ -183,6 +183,7 @@ static int hash_body(struct source *body, char out[SIGN_HASH_BYTES], struct err 
         sign_hex(digest, out);
     }
     sha256_free(hash);
+    free(piece);
     return result;
 }
 
@@ -360,7 +361,7 @@ static int run(struct s3_client *client, struct s3_call *call, struct attempt *a
         if (verdict == RETRY_DONE)
             return 0;
         call->maybe_done |= retry_maybe_done(&outcome);
-        result = outcome_error(client, call, sent, &last);
+        (void)outcome_error(client, call, sent, &last);
         log_debug("s3: %s '%s': try %u: %s", call->method, call->key ? call->key : "", call->tries,
                   last.text);
         if (verdict == RETRY_CLOCK && !clock_mended) {

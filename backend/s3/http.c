@@ -37,19 +37,21 @@ struct transfer {
 int http_pool_new(unsigned connections, const char *ca_bundle, struct http_pool **out,
                   struct err *err)
 {
-    auto_free struct http_pool *pool = calloc(1, sizeof(*pool));
+    struct http_pool *pool = calloc(1, sizeof(*pool));
     if (!pool)
-        return err_set(err, ENOMEM, "no memory for a connection pool");
-    pool->bound = connections ? connections : 1;
-    auto_free CURL **idle = calloc(pool->bound, sizeof(*idle));
-    auto_free char *ca = ca_bundle && *ca_bundle ? strdup(ca_bundle) : NULL;
-    if (!idle || (ca_bundle && *ca_bundle && !ca))
         return err_set(err, ENOMEM, "no memory for a connection pool");
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->returned, NULL);
-    pool->idle = take(idle);
-    pool->ca_bundle = take(ca);
-    *out = take(pool);
+    pool->bound = connections ? connections : 1;
+    pool->idle = calloc(pool->bound, sizeof(*pool->idle));
+    bool ca = ca_bundle && *ca_bundle;
+    if (ca)
+        pool->ca_bundle = strdup(ca_bundle);
+    if (!pool->idle || (ca && !pool->ca_bundle)) {
+        http_pool_free(pool);
+        return err_set(err, ENOMEM, "no memory for a connection pool");
+    }
+    *out = pool;
     return 0;
 }
 
@@ -58,7 +60,7 @@ void http_pool_free(struct http_pool *pool)
     if (!pool)
         return;
     int saved = errno;
-    for (unsigned i = 0; i < pool->idle_count; i++)
+    for (unsigned i = 0; pool->idle && i < pool->idle_count; i++)
         curl_easy_cleanup(pool->idle[i]);
     pthread_cond_destroy(&pool->returned);
     pthread_mutex_destroy(&pool->lock);
@@ -171,7 +173,7 @@ static size_t take_header(char *bytes, size_t size, size_t count, void *ctx)
         end--;
     if (end > 5 && memcmp(bytes, "HTTP/", 5) == 0) { // a 100 Continue may come before the answer
         const char *space = memchr(bytes, ' ', end);
-        response->status = space ? atoi(space + 1) : 0;
+        response->status = space ? (int)strtol(space + 1, NULL, 10) : 0;
         response->headers_len = 0;
         response->into_len = 0;
         response->text_len = 0;

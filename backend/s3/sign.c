@@ -139,11 +139,10 @@ static void chain(uint8_t key[SHA256_BYTES], const char *text)
 static int sign_text(const struct sign_identity *identity, const char *day, const char *text,
                      char hex[SIGN_HASH_BYTES], struct err *err)
 {
-    char first[512];
+    char first[512] = "AWS4";
     if (identity->secret_key->len + 4 > sizeof(first))
         return err_set(err, EINVAL, "the secret key is too long (%zu bytes)",
                        identity->secret_key->len);
-    memcpy(first, "AWS4", 4);
     memcpy(first + 4, identity->secret_key->bytes, identity->secret_key->len);
     uint8_t key[SHA256_BYTES];
     hmac_sha256(first, 4 + identity->secret_key->len, day, strlen(day), key);

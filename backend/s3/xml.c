@@ -284,7 +284,7 @@ int xml_parse_begun(const char *text, size_t len, char out_id[XML_ID_BYTES], str
         return result;
     if (!id[0])
         return err_set(err, EUCLEAN, "the answer has no usable UploadId");
-    strcpy(out_id, id);
+    memcpy(out_id, id, sizeof(id));
     return 0;
 }
 
@@ -335,7 +335,7 @@ int xml_parse_error(const char *text, size_t len, struct xml_error *out, struct 
     if (result < 0)
         return result;
     if (is(walk.names[1], "Error") && !error.code[0])
-        strcpy(error.code, "UnknownError");
+        snprintf(error.code, sizeof(error.code), "UnknownError");
     *out = error;
     return 0;
 }

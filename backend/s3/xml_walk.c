@@ -20,12 +20,13 @@ static void on_open(void *ctx, const XML_Char *name, const XML_Char **attributes
         return;
     const char *colon = strchr(name, ':');
     const char *local = colon ? colon + 1 : name;
-    if (walk->depth == XML_WALK_DEPTH || strlen(local) >= XML_WALK_NAME_BYTES) {
+    size_t len = strlen(local);
+    if (walk->depth == XML_WALK_DEPTH || len >= XML_WALK_NAME_BYTES) {
         xml_walk_stop(walk, EUCLEAN, "the answer's XML is nested too deep");
         return;
     }
     walk->depth++;
-    strcpy(walk->names[walk->depth], local);
+    memcpy(walk->names[walk->depth], local, len + 1);
     walk->text_len = 0;
     if (walk->opened)
         walk->opened(walk, local);

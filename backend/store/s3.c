@@ -116,11 +116,11 @@ int s3_precheck(struct s3_store *s3, const char *full, const struct store_cond *
 {
     if (s3->base.limits.complete_conditions || !cond || (!cond->if_absent && !cond->if_match))
         return 0;
-    struct store_stat stat;
+    struct store_stat stat = {0};
     struct err look = {0};
     int result = s3_look(s3, full, 0, &stat, NULL, &look);
-    if (result ==
-        -EACCES) // who may only write cannot look: the condition in the request is all there is
+    // who may only write cannot look: the condition in the request is all there is then
+    if (result == -EACCES)
         return 0;
     if (result < 0 && result != -ENOENT)
         return err_copy(err, &look);
@@ -135,7 +135,7 @@ bool s3_is_mine(struct s3_store *s3, const char *full, const char *token, uint64
                 struct store_stat *out)
 {
     char found[S3_TOKEN_BYTES];
-    struct store_stat stat;
+    struct store_stat stat = {0};
     if (!token[0] || s3_look(s3, full, S3_LOOK_DEADLINE_MS, &stat, found, NULL) < 0 ||
         strcmp(found, token) != 0 || stat.size != size)
         return false;

@@ -2,7 +2,6 @@
 #include "backend/store/s3_store.h"
 
 #include "backend/base/num.h"
-#include "backend/base/scope.h"
 #include "backend/s3/uri.h"
 
 #include <errno.h>
@@ -81,31 +80,40 @@ static int copy_part(struct s3_store *s3, const char *from, const struct store_s
     return result;
 }
 
-int s3_copy_parts(struct s3_store *s3, const char *from, const struct store_stat *from_stat,
-                  const char *to, uint64_t part_bytes, struct store_stat *out, struct err *err)
+static int copy_into(struct s3_store *s3, const char *from, const struct store_stat *from_stat,
+                     const char *to, const char *id, uint64_t part_bytes, unsigned count,
+                     struct store_stat *out, struct err *err)
 {
-    char id[STORE_UPLOAD_ID_BYTES], full_from[S3_KEY_BYTES], full_to[S3_KEY_BYTES];
-    uint64_t count = div_up_u64(from_stat->size, part_bytes);
-    if (count == 0 || count > s3->base.limits.parts_max)
-        return err_set(err, EFBIG, "%" PRIu64 " bytes cannot be copied in parts", from_stat->size);
-    auto_free struct store_part *parts = calloc((size_t)count, sizeof(*parts));
+    char full_from[S3_KEY_BYTES], full_to[S3_KEY_BYTES];
+    struct store_part *parts = calloc(count, sizeof(*parts));
     if (!parts)
         return err_set(err, ENOMEM, "no memory for the list of parts");
     int result = s3_key(s3, from, full_from, err);
     if (result == 0)
         result = s3_key(s3, to, full_to, err);
-    if (result == 0)
-        result = s3_upload_begin(&s3->base, to, id, err);
-    if (result < 0)
-        return result;
-    for (uint64_t i = 0; result == 0 && i < count; i++) {
+    for (unsigned i = 0; result == 0 && i < count; i++) {
         uint64_t off = i * part_bytes;
-        parts[i].number = (unsigned)i + 1;
+        parts[i].number = i + 1;
         parts[i].size = min_u64(part_bytes, from_stat->size - off);
         result = copy_part(s3, full_from, from_stat, full_to, id, off, &parts[i], err);
     }
     if (result == 0)
-        result = s3_upload_complete(&s3->base, to, id, parts, (unsigned)count, NULL, out, err);
+        result = s3_upload_complete(&s3->base, to, id, parts, count, NULL, out, err);
+    free(parts);
+    return result;
+}
+
+int s3_copy_parts(struct s3_store *s3, const char *from, const struct store_stat *from_stat,
+                  const char *to, uint64_t part_bytes, struct store_stat *out, struct err *err)
+{
+    char id[STORE_UPLOAD_ID_BYTES];
+    uint64_t count = div_up_u64(from_stat->size, part_bytes);
+    if (count == 0 || count > s3->base.limits.parts_max)
+        return err_set(err, EFBIG, "%" PRIu64 " bytes cannot be copied in parts", from_stat->size);
+    int result = s3_upload_begin(&s3->base, to, id, err);
+    if (result < 0)
+        return result;
+    result = copy_into(s3, from, from_stat, to, id, part_bytes, (unsigned)count, out, err);
     if (result < 0)
         s3_upload_abort(&s3->base, to, id, NULL); // the first failure is the one to tell
     return result;

@@ -42,6 +42,19 @@ static int stat_only(struct s3_store *s3, const char *full, const char *if_match
     return 0;
 }
 
+// "bytes START-LAST/..."
+static bool parse_range(const char *text, uint64_t *out_start, uint64_t *out_last)
+{
+    char *end;
+    if (strncmp(text, "bytes ", 6) != 0 || text[6] < '0' || text[6] > '9')
+        return false;
+    *out_start = strtoull(text + 6, &end, 10);
+    if (end[0] != '-' || end[1] < '0' || end[1] > '9')
+        return false;
+    *out_last = strtoull(end + 1, &end, 10);
+    return *end == '/';
+}
+
 // Where a ranged answer starts; the range asked for is [off, ...) or, for a tail, the last bytes.
 static int range_start(const struct s3_call *call, const struct store_stat *stat, uint64_t *out,
                        struct err *err)
@@ -49,8 +62,8 @@ static int range_start(const struct s3_call *call, const struct store_stat *stat
     uint64_t start = 0, last = 0;
     if (call->response.status == 206) {
         const char *range = http_header(&call->response, "content-range");
-        if (!range || sscanf(range, "bytes %" SCNu64 "-%" SCNu64 "/", &start, &last) != 2 ||
-            last < start || last - start != call->response.into_len - 1)
+        if (!range || !parse_range(range, &start, &last) || last < start ||
+            last - start != call->response.into_len - 1)
             return err_set(err, EUCLEAN, "the answer's Content-Range does not fit its bytes");
     } else if (call->response.into_len != stat->size) {
         return err_set(err, EUCLEAN, "the answer is %zu bytes of an object of %" PRIu64,
@@ -82,7 +95,7 @@ static int get_range(struct s3_store *s3, const char *full, const char *if_match
         s3_call_header(&call, "if-match", quoted);
     }
     int result = s3_client_call(s3->client, &call, err);
-    struct store_stat stat;
+    struct store_stat stat = {0};
     uint64_t start = 0;
     if (result < 0 && call.response.status == 416)
         result = stat_only(s3, full, if_match, out_len, out, err);
@@ -221,7 +234,7 @@ int s3_list(struct store *store, const char *prefix, const char *after, bool fol
     if (result == 0 && after && *after)
         result = s3_key(s3, after, full_after, &local);
     if (result == 0) {
-        strcpy(asked, full_prefix);
+        memcpy(asked, full_prefix, sizeof(asked));
         cut_half_character(asked);
     }
     // Everything below a folded prefix is passed: the last code point there is comes after all of it.

@@ -229,6 +229,25 @@ static int complete_full(struct s3_store *s3, const struct completion *done, str
     }
 }
 
+// The list of parts as Complete wants it, and how many bytes they are together.
+static int complete_body(const struct store_part *parts, unsigned count, char **out,
+                         size_t *out_len, uint64_t *out_size, struct err *err)
+{
+    struct xml_part *listed = calloc(count ? count : 1, sizeof(*listed));
+    if (!listed)
+        return err_set(err, ENOMEM, "no memory for the list of parts");
+    uint64_t size = 0;
+    for (unsigned i = 0; i < count; i++) {
+        listed[i] = (struct xml_part){.number = parts[i].number, .etag = parts[i].etag};
+        size += parts[i].size;
+    }
+    int result = xml_make_complete(listed, count, out, out_len, err);
+    free(listed);
+    if (result == 0)
+        *out_size = size;
+    return result;
+}
+
 int s3_upload_complete(struct store *store, const char *key, const char *id,
                        const struct store_part *parts, unsigned count,
                        const struct store_cond *cond, struct store_stat *out, struct err *err)
@@ -236,22 +255,16 @@ int s3_upload_complete(struct store *store, const char *key, const char *id,
     struct s3_store *s3 = s3_of(store);
     char full[S3_KEY_BYTES];
     struct completion done = {.full = full, .id = id, .cond = cond};
+    struct store_stat stat = {0};
     struct err local = {0};
-    auto_free struct xml_part *listed = calloc(count ? count : 1, sizeof(*listed));
     auto_free char *body = NULL;
-    int result = listed ? s3_key(s3, key, full, &local)
-                        : err_set(&local, ENOMEM, "no memory for the list of parts");
-    for (unsigned i = 0; result == 0 && i < count; i++) {
-        listed[i] = (struct xml_part){.number = parts[i].number, .etag = parts[i].etag};
-        done.size += parts[i].size;
-    }
+    begun_token(s3, id, false, done.token);
+    int result = s3_key(s3, key, full, &local);
     if (result == 0)
-        result = xml_make_complete(listed, count, &body, &done.body_len, &local);
+        result = complete_body(parts, count, &body, &done.body_len, &done.size, &local);
     done.body = body;
     if (result == 0)
         result = s3_precheck(s3, full, cond, &local);
-    struct store_stat stat;
-    begun_token(s3, id, false, done.token);
     if (result == 0)
         result = complete_full(s3, &done, &stat, &local);
     if (result < 0) {
