@@ -88,7 +88,7 @@ class Mount:
 
     def environment(self):
         env = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "BAKFS_"))}
-        return dict(env, **self.store.env, **self.extra_env)
+        return {**env, **self.store.env, **self.extra_env}
 
     def start(self):
         notify = os.path.join(self.dir, "notify")

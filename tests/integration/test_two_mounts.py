@@ -23,7 +23,7 @@ class TwoMounts(Case):
                 f.write(piece)
                 total.update(piece)
             os.fsync(f.fileno())
-            wait_until(lambda: a.status()["writing"][0]["stored_bytes"] > 0)  # parts are in the store
+            wait_until(self.store.uploads)  # parts are in the store
             self.assertEqual(self.store.keys(), [])
             self.assertEqual(os.listdir(b.path()), [])
             with self.errno_is(errno.ENOENT):
