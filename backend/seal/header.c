@@ -195,7 +195,7 @@ static int take_apart(const uint8_t *bytes, size_t len, struct parts *out, struc
         return rc;
     bool has_scrypt = false;
     for (size_t stanzas = 0;; stanzas++) {
-        struct text line;
+        struct text line = {0};
         size_t line_at = scan.at;
         rc = next_line(&scan, &line, err);
         if (rc < 0)
@@ -209,7 +209,7 @@ static int take_apart(const uint8_t *bytes, size_t len, struct parts *out, struc
             *out = parts;
             return 0;
         }
-        struct stanza stanza;
+        struct stanza stanza = {0};
         rc = next_stanza(&scan, line, &stanza, err);
         if (rc == 0)
             rc = judge_stanza(&stanza, stanzas == 0, &parts.header, err);
@@ -223,7 +223,7 @@ static int take_apart(const uint8_t *bytes, size_t len, struct parts *out, struc
 
 int seal_header_parse(const uint8_t *bytes, size_t len, struct seal_header *out, struct err *err)
 {
-    struct parts parts;
+    struct parts parts = {0};
     int rc = take_apart(bytes, len, &parts, err);
     if (rc == 0)
         *out = parts.header;
@@ -258,8 +258,8 @@ static int unwrap_any(const uint8_t *bytes, const struct parts *parts,
 {
     struct scan scan = {(const char *)bytes, parts->header.len, VERSION_LEN};
     while (scan.at < parts->mac_at) {
-        struct text line;
-        struct stanza stanza;
+        struct text line = {0};
+        struct stanza stanza = {0};
         int rc = next_line(&scan, &line, err);
         if (rc == 0)
             rc = next_stanza(&scan, line, &stanza, err);
@@ -289,7 +289,7 @@ static int unwrap_any(const uint8_t *bytes, const struct parts *parts,
 int seal_header_open(const uint8_t *bytes, size_t len, const struct identities *identities,
                      struct seal_opened *out, struct err *err)
 {
-    struct parts parts;
+    struct parts parts = {0};
     struct seal_opened opened;
     int rc = take_apart(bytes, len, &parts, err);
     if (rc == 0)
@@ -305,7 +305,7 @@ int seal_header_open(const uint8_t *bytes, size_t len, const struct identities *
 
 int seal_header_check(const uint8_t *bytes, size_t len, const uint8_t file_key[16], struct err *err)
 {
-    struct parts parts;
+    struct parts parts = {0};
     int rc = take_apart(bytes, len, &parts, err);
     return rc < 0 ? rc : check_mac(bytes, &parts, file_key, err);
 }

@@ -13,9 +13,9 @@ static size_t unhex(const char *hex, uint8_t *out)
 {
     size_t n = 0;
     for (; hex[0]; hex += 2) {
-        unsigned byte;
-        assert_int_equal(sscanf(hex, "%2x", &byte), 1);
-        out[n++] = (uint8_t)byte;
+        char digits[] = {hex[0], hex[1], '\0'}, *end;
+        out[n++] = (uint8_t)strtoul(digits, &end, 16);
+        assert_ptr_equal(end, digits + 2);
     }
     return n;
 }

@@ -1,7 +1,6 @@
 #include "backend/base/secret.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -49,10 +48,12 @@ static void test_not_dumped(void **state)
     char line[1024];
     bool inside = false, dumped = true;
     while (fgets(line, sizeof(line), maps)) {
-        uintptr_t from, to;
-        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &from, &to) == 2)
+        char *dash, *end;
+        uintptr_t from = strtoul(line, &dash, 16);
+        if (*dash == '-') { // the first line of a mapping: from-to
+            uintptr_t to = strtoul(dash + 1, &end, 16);
             inside = from <= (uintptr_t)s && (uintptr_t)s < to;
-        else if (inside && strncmp(line, "VmFlags:", 8) == 0)
+        } else if (inside && strncmp(line, "VmFlags:", 8) == 0)
             dumped = strstr(line, " dd") == NULL;
     }
     fclose(maps);

@@ -166,10 +166,11 @@ static void test_longest(void **state)
     assert_non_null(text);
     for (size_t over = 0; over < 2; over++) {
         size_t want = SEAL_HEADER_MAX + over;
-        strcpy(text, VERSION "-> ");
-        size_t used = strlen(text), fill = want - used - strlen("\n\n" MAC);
-        memset(text + used, 'x', fill);
-        strcpy(text + used + fill, "\n\n" MAC);
+        static const char lead[] = VERSION "-> ", tail[] = "\n\n" MAC;
+        const size_t lead_len = sizeof(lead) - 1, fill = want - lead_len - (sizeof(tail) - 1);
+        memcpy(text, lead, lead_len);
+        memset(text + lead_len, 'x', fill);
+        memcpy(text + lead_len + fill, tail, sizeof(tail));
         assert_int_equal(strlen(text), want);
         struct seal_header h;
         struct err err = {0};

@@ -68,19 +68,19 @@ int main(int argc, char **argv)
     struct memory file = {0};
     struct err err = {0};
     if (argc < 3 || read_file(argv[1], &file) < 0)
-        return 2;
+        exit(2);
     struct identity *list[16];
     struct identities identities = {list, 0};
     for (int i = 3; i < argc && identities.count < 16; i++) {
         if (identity_parse(argv[i], &list[identities.count], &err) < 0) {
             fprintf(stderr, "%s\n", err.text);
-            return 2;
+            exit(2);
         }
         identities.count++;
     }
     FILE *out = fopen(argv[2], "we");
     if (!out)
-        return 2;
+        exit(2);
     const char *outcome = judge(&file, &identities, out, &err);
     printf("%s\t%s\n", outcome, err.text);
     int rc = fclose(out) == 0 ? 0 : 2;
