@@ -29,17 +29,17 @@ enum conf_type {
 #define CONF_NOWHERE ((size_t)-1) // accepted values change nothing
 
 struct conf_key {
-    const char *section; // "database NAME" stands for all of them
-    const char *key;     // a last '*' stands for any rest ("check.*")
-    enum conf_type type;
+    const char *section;  // "database NAME" stands for all of them
+    const char *key;      // a last '*' stands for any rest ("check.*")
     const char *fallback; // the default, as text; NULL for CONF_LATER
     uint64_t min, max;    // of numbers, in the unit that is stored
     const char *choices;  // "a|b"
     const char *refused;  // choices that a later version takes, "c|d"
     const char *later;    // after "not yet: "
     const char *help;     // lines for the sample
-    bool option_only;     // of the command line (conf_set), not of the file
     size_t offset;        // in struct conf, or CONF_NOWHERE
+    enum conf_type type;
+    bool option_only; // of the command line (conf_set), not of the file
 };
 
 extern const struct conf_key conf_keys[];

@@ -29,6 +29,8 @@ static const char help[] =
     "  --escrow R        age1..., the recipient whose key is kept away from this host\n"
     "  --no-escrow       do without: the backups are lost when this host's key is\n"
     "                    (neither: an escrow key is made and shown once)\n"
+    "  --no-immutable    do not make the mount point immutable (chattr +i): what root writes\n"
+    "                    there while nothing is mounted then lands on this disk\n"
     "  --state DIR       for the journal and the cache; default /var/lib/bakfs\n"
     "  -c, --conf FILE   the configuration to write; default /etc/bakfs/bakfs.conf\n"
     "                    (the key files go beside it)\n"
@@ -38,7 +40,7 @@ static const char help[] =
 
 struct init {
     const char *store, *endpoint, *region, *mount, *escrow, *state, *conf_path;
-    bool no_escrow;
+    bool no_escrow, no_immutable;
     char *identity_path, *recipients_path; // beside the configuration
     struct identity *host, *escrow_key;    // escrow_key: made here
     struct recipient escrow_recipient;
@@ -69,6 +71,9 @@ static bool take_option(struct init *in, int option)
         return true;
     case 'N':
         in->no_escrow = true;
+        return true;
+    case 'I':
+        in->no_immutable = true;
         return true;
     case 'S':
         in->state = optarg;
@@ -270,7 +275,7 @@ static int make_places(struct init *in, struct err *err)
     if (rc == 0 && strncmp(in->store, "dir:", 4) == 0)
         rc = place_make(in->store + 4, 0700, err);
     if (rc == 0)
-        rc = place_make_mount_point(in->mount, &in->locked, err);
+        rc = place_make_mount_point(in->mount, !in->no_immutable, &in->locked, err);
     return rc;
 }
 
@@ -330,12 +335,17 @@ static int init(struct init *in, struct err *err)
 
 int verb_init(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"store", required_argument, NULL, 's'},  {"endpoint", required_argument, NULL, 'e'},
-        {"region", required_argument, NULL, 'r'}, {"mount", required_argument, NULL, 'm'},
-        {"escrow", required_argument, NULL, 'E'}, {"no-escrow", no_argument, NULL, 'N'},
-        {"state", required_argument, NULL, 'S'},  {"conf", required_argument, NULL, 'c'},
-        {"help", no_argument, NULL, 'h'},         {0}};
+    static const struct option options[] = {{"store", required_argument, NULL, 's'},
+                                            {"endpoint", required_argument, NULL, 'e'},
+                                            {"region", required_argument, NULL, 'r'},
+                                            {"mount", required_argument, NULL, 'm'},
+                                            {"escrow", required_argument, NULL, 'E'},
+                                            {"no-escrow", no_argument, NULL, 'N'},
+                                            {"no-immutable", no_argument, NULL, 'I'},
+                                            {"state", required_argument, NULL, 'S'},
+                                            {"conf", required_argument, NULL, 'c'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
     const char *from_environment = getenv("BAKFS_CONF");
     struct init in = {.store = "dir:/var/lib/bakfs/store",
                       .endpoint = "",

@@ -12,7 +12,7 @@
 #define TABLE "/proc/self/mountinfo"
 
 struct mount_line {
-    unsigned device_major, device_minor;
+    dev_t device;
     char *point; // unescaped in place
     char *type;
 };
@@ -34,12 +34,26 @@ static void unescape(char *text)
     *to = '\0';
 }
 
+static bool parse_device(const char *word, dev_t *out)
+{
+    char *end;
+    unsigned long high = strtoul(word, &end, 10);
+    if (end == word || *end != ':')
+        return false;
+    const char *second = end + 1;
+    unsigned long low = strtoul(second, &end, 10);
+    if (end == second || *end != '\0')
+        return false;
+    *out = makedev((unsigned)high, (unsigned)low);
+    return true;
+}
+
 // ID PARENT MAJOR:MINOR ROOT POINT OPTIONS [TAG...] - TYPE SOURCE OPTIONS
 static bool parse_line(char *line, struct mount_line *out)
 {
     char *rest = NULL, *word = strtok_r(line, " \n", &rest);
     for (unsigned field = 1; word; field++) {
-        if (field == 3 && sscanf(word, "%u:%u", &out->device_major, &out->device_minor) != 2)
+        if (field == 3 && !parse_device(word, &out->device))
             return false;
         if (field == 5)
             out->point = word;
@@ -93,8 +107,7 @@ struct with_device {
 static void see_device(void *ctx, const struct mount_line *m)
 {
     struct with_device *with = ctx;
-    if (makedev(m->device_major, m->device_minor) == with->device &&
-        strcmp(m->type, MOUNTED_TYPE) == 0)
+    if (m->device == with->device && strcmp(m->type, MOUNTED_TYPE) == 0)
         with->bakfs = true;
 }
 

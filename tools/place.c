@@ -53,12 +53,9 @@ static int check_empty(const char *path, struct err *err)
     return 0;
 }
 
-// Mode 000 holds back everybody but root, the immutable flag root too. Not every file system has it.
-static bool lock_directory(const char *path)
+// Not every file system has this flag.
+static bool make_immutable(int fd)
 {
-    auto_fd int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fchmod(fd, 0) != 0)
-        return false;
     int flags = 0;
     if (ioctl(fd, FS_IOC_GETFLAGS, &flags) != 0)
         return false;
@@ -66,7 +63,7 @@ static bool lock_directory(const char *path)
     return ioctl(fd, FS_IOC_SETFLAGS, &flags) == 0;
 }
 
-int place_make_mount_point(const char *path, bool *out_locked, struct err *err)
+int place_make_mount_point(const char *path, bool lock, bool *out_locked, struct err *err)
 {
     int rc = place_make(path, 0700, err);
     if (rc != 0)
@@ -83,7 +80,17 @@ int place_make_mount_point(const char *path, bool *out_locked, struct err *err)
     rc = check_empty(path, err);
     if (rc != 0)
         return rc;
-    // A user needs to own and write it: fusermount3 asks for that.
-    *out_locked = geteuid() == 0 && lock_directory(path);
+    *out_locked = false;
+    if (geteuid() != 0) // a user needs to own and write it: fusermount3 asks for that
+        return 0;
+    // Mode 000 holds back everybody but root, the immutable flag root too.
+    auto_fd int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return err_errno(err, errno, "%s", path);
+    struct stat st;
+    bool closed = fstat(fd, &st) == 0 && (st.st_mode & 07777) == 0;
+    if (!closed && fchmod(fd, 0) != 0)
+        return err_errno(err, errno, "chmod 000 %s", path);
+    *out_locked = lock && make_immutable(fd);
     return 0;
 }

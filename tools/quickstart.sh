@@ -70,7 +70,8 @@ configure() {
         echo "$conf is there and is used"
         return
     fi
-    local options=(--store "$store" --mount "$point")
+    # A trial should be easy to remove again: rm does not delete an immutable directory.
+    local options=(--store "$store" --mount "$point" --no-immutable)
     case $store in
         s3://*) [ -z "${AWS_ENDPOINT_URL:-}" ] || options+=(--endpoint "$AWS_ENDPOINT_URL") ;;
     esac
@@ -159,6 +160,8 @@ It works. $store stays mounted at $point. Next:
   bakfs umount $point
 
 Keep the recovery sheet that bakfs init printed: with the host, its key is gone.
+To stay: bakfs umount $point && chattr +i $point && bakfs mount
+(then nothing can be put there by mistake while nothing is mounted)
 END
 if [ -d /run/systemd/system ]; then
     echo "At every boot: bakfs umount $point && systemctl enable --now bakfs"

@@ -122,6 +122,10 @@ says err "hint: no bakfs is mounted at $dir/a/mnt"
 BAKFS_CONF=$dir/a/conf wants 1 list
 says err "$dir/a/mnt: nothing is mounted there"
 
+wants 0 init -c n/conf --store dir:"$dir/n/store" --mount "$dir/n/mnt" --state "$dir/n/state" --no-immutable
+says_not out immutable
+rmdir n/mnt || fail "an immutable mount point, against --no-immutable"
+
 # it overwrites nothing, and a key that is there is used
 wants 1 init -c a/conf --store dir:"$dir/other" --mount "$dir/other-mnt"
 says err "there already"
