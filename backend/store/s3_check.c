@@ -36,7 +36,8 @@ static int check_read(struct s3_store *s3, struct err *err)
     } else if (result == -ENOENT) {
         result = err_set(err, EIO, "%s answers 404 for bucket '%s': is it an S3 endpoint?",
                          s3->endpoint, s3->bucket);
-    } else {
+    } else if (call.response.failure != HTTP_UNREACHABLE &&
+               call.response.failure != HTTP_UNTRUSTED) { // these name the endpoint themselves
         result = err_prefix(err, "bucket '%s' at %s", s3->bucket, s3->endpoint);
     }
     s3_call_done(&call);
