@@ -251,7 +251,7 @@ int store_s3_new(const struct store_s3_conf *conf, struct store **out, struct er
     const char *region = setting(conf->region, "AWS_REGION", "AWS_DEFAULT_REGION");
     const char *url = setting(conf->endpoint, "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL");
     const char *prefix = conf->prefix ? conf->prefix : "";
-    static const enum endpoint_addressing addressings[] = {
+    static const enum endpoint_addressing modes[] = {
         [STORE_S3_AUTO] = ENDPOINT_AUTO,
         [STORE_S3_PATH] = ENDPOINT_PATH,
         [STORE_S3_VIRTUAL] = ENDPOINT_VIRTUAL,
@@ -267,7 +267,7 @@ int store_s3_new(const struct store_s3_conf *conf, struct store **out, struct er
         .connections = conf->connections ? conf->connections : 16,
     };
     int result = endpoint_parse(url, region, conf->bucket ? conf->bucket : "",
-                                addressings[conf->addressing], &endpoint, err);
+                                modes[conf->addressing], &endpoint, err);
     if (result == 0)
         result = check_prefix(prefix, err);
     if (result == 0)
