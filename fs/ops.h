@@ -1,8 +1,9 @@
 // The FUSE callbacks: unpack, call, answer errno, log once. ops*.c and session.c alone include libfuse.
-//     ops.c       names: lookup, attributes, making and removing
-//     ops_dir.c   listing
-//     ops_file.c  open files: reading and writing
-//     ops_xattr.c extended attributes
+//     ops.c         names: lookup, attributes
+//     ops_change.c  making and removing names
+//     ops_dir.c     listing
+//     ops_file.c    open files: reading and writing
+//     ops_xattr.c   extended attributes
 #pragma once
 
 #define FUSE_USE_VERSION 312
@@ -42,6 +43,18 @@ struct timespec ops_grace_until(struct stack *, const struct tree_stat *);
 int ops_check_writable(struct stack *, struct err *err);
 struct timespec ops_now(struct stack *);
 
+// Answers with the node of `path`, as `stat` shows it.
+void ops_reply_entry(fuse_req_t, const char *path, enum node_kind, const struct tree_stat *);
+
+// ops_change.c
+void on_mkdir(fuse_req_t, fuse_ino_t parent, const char *name, mode_t);
+void on_unlink(fuse_req_t, fuse_ino_t parent, const char *name);
+void on_rmdir(fuse_req_t, fuse_ino_t parent, const char *name);
+void on_rename(fuse_req_t, fuse_ino_t parent, const char *name, fuse_ino_t to_parent,
+               const char *to_name, unsigned flags);
+void on_mknod(fuse_req_t, fuse_ino_t parent, const char *name, mode_t, dev_t);
+void on_symlink(fuse_req_t, const char *target, fuse_ino_t parent, const char *name);
+void on_link(fuse_req_t, fuse_ino_t, fuse_ino_t parent, const char *name);
 // ops_dir.c
 void on_opendir(fuse_req_t, fuse_ino_t, struct fuse_file_info *);
 void on_readdir(fuse_req_t, fuse_ino_t, size_t, off_t, struct fuse_file_info *);
