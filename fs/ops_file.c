@@ -305,7 +305,7 @@ void on_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
         return;
     }
     fuse_reply_iov(req, pieces.bytes, (int)pieces.count);
-    reader_put(h->reader, &pieces, h->direct);
+    reader_put(&pieces); // h may be gone: the answer lets its file be closed
 }
 
 // --- Writing ---

@@ -10,9 +10,11 @@
 #include <string.h>
 
 // All runs together stay within the cache, with room for what is being read.
-static uint32_t window_bound(const struct readers *rs)
+static uint32_t window_bound(const struct read_handle *h)
 {
-    uint64_t share = frames_capacity(rs->frames) / (rs->running + 1);
+    const struct readers *rs = h->readers;
+    unsigned running = rs->running + (h->window.frames <= 1);
+    uint64_t share = frames_capacity(rs->frames) * 3 / 4 / running;
     return (uint32_t)max_u64(1, min_u64(WINDOW_FRAMES_MAX, share));
 }
 
@@ -39,7 +41,7 @@ static int plan(struct read_handle *h, uint64_t owner, uint64_t off, size_t len,
     struct window was = h->window;
     uint64_t number = off / PACK_FRAME_BYTES;
     uint64_t frames = pack_index_frames(object_reader_index(h->reader->object));
-    struct window_plan ahead = window_read(&h->window, off, len, frames, window_bound(rs));
+    struct window_plan ahead = window_read(&h->window, off, len, frames, window_bound(h));
     if (ahead.sought)
         h->epoch++;
     int rc = want(h, owner, number, &was, &ahead, err);
@@ -81,13 +83,16 @@ static int wait_frame(struct read_handle *h, uint64_t owner, uint64_t number, st
 
 // A lent frame stops its downloader: its bytes are copied, so that nobody waits for one downloader with another's frame
 // in hand.
-static int keep_lent(struct readers *rs, struct frame *f, struct iovec *bytes, struct err *err)
+static int keep_lent(struct read_handle *h, struct frame *f, struct iovec *bytes, struct err *err)
 {
+    struct readers *rs = h->readers;
     void *copy = malloc(bytes->iov_len);
     if (copy)
         memcpy(copy, bytes->iov_base, bytes->iov_len);
     pthread_mutex_lock(&rs->lock);
     frames_unpin(rs->frames, f);
+    if (!copy)
+        read_handle_unref(h);
     pthread_mutex_unlock(&rs->lock);
     if (!copy)
         return err_errno(err, ENOMEM, "read %zu bytes", bytes->iov_len);
@@ -109,6 +114,8 @@ static int get_piece(struct read_handle *h, uint64_t off, size_t len, bool direc
     int rc = plan(h, owner, off, count, len > count, err);
     if (!rc)
         rc = wait_frame(h, owner, number, &f, err);
+    if (!rc)
+        h->refs++; // until reader_put
     pthread_mutex_unlock(&rs->lock);
     if (rc)
         return rc;
@@ -116,7 +123,7 @@ static int get_piece(struct read_handle *h, uint64_t off, size_t len, bool direc
     // an iovec has no const
     struct iovec bytes = {.iov_base = (void *)(uintptr_t)(f->bytes + at), .iov_len = count};
     if (frames_is_lent(f)) {
-        rc = keep_lent(rs, f, &bytes, err);
+        rc = keep_lent(h, f, &bytes, err);
         if (rc)
             return rc;
         f = NULL;
@@ -144,12 +151,12 @@ int reader_get(struct read_handle *h, uint64_t off, size_t len, bool direct,
     uint64_t size = object_reader_info(h->reader->object)->header.record.size;
     len = off < size ? (size_t)min_u64(len, size - off) : 0;
     assert(len <= READ_BYTES_MAX);
-    struct read_pieces got = {0};
+    struct read_pieces got = {.handle = h, .direct = direct};
     while (len > 0) {
         struct iovec *bytes = &got.bytes[got.count];
         int rc = get_piece(h, off, len, direct, bytes, &got.frames[got.count], err);
         if (rc) {
-            reader_put(h, &got, direct);
+            reader_put(&got);
             return say_where(h, off, rc, err);
         }
         off += bytes->iov_len;
@@ -160,22 +167,27 @@ int reader_get(struct read_handle *h, uint64_t off, size_t len, bool direct,
     return 0;
 }
 
-void reader_put(struct read_handle *h, struct read_pieces *pieces, bool direct)
+void reader_put(struct read_pieces *pieces)
 {
+    if (pieces->count == 0)
+        return; // it holds no reference either
+    struct read_handle *h = pieces->handle;
     struct readers *rs = h->readers;
+    for (unsigned i = 0; i < pieces->count; i++)
+        if (!pieces->frames[i])
+            free(pieces->bytes[i].iov_base);
     pthread_mutex_lock(&rs->lock);
+    bool in_order = pieces->direct || h->window.frames > 1;
     for (unsigned i = 0; i < pieces->count; i++) {
         struct frame *f = pieces->frames[i];
         if (!f)
             continue;
-        frames_read(rs->frames, f, pieces->bytes[i].iov_len, direct || h->window.frames > 1);
-        if (direct && frames_spent(f))
+        frames_read(rs->frames, f, pieces->bytes[i].iov_len, in_order);
+        if (pieces->direct && frames_spent(f))
             frames_drop(rs->frames, f);
         frames_unpin(rs->frames, f);
     }
+    for (; pieces->count > 0; pieces->count--)
+        read_handle_unref(h);
     pthread_mutex_unlock(&rs->lock);
-    for (unsigned i = 0; i < pieces->count; i++)
-        if (!pieces->frames[i])
-            free(pieces->bytes[i].iov_base);
-    pieces->count = 0;
 }

@@ -47,8 +47,11 @@ const struct object_reader *reader_object(const struct read_handle *);
 #define READ_BYTES_MAX ((size_t)4 << 20)
 struct read_pieces {
     unsigned count;
-    struct iovec bytes[READ_PIECES_MAX];   // not to be written to
-    struct frame *frames[READ_PIECES_MAX]; // reader.c's own
+    struct iovec bytes[READ_PIECES_MAX]; // not to be written to
+    // reader.c's own
+    struct read_handle *handle;
+    bool direct;
+    struct frame *frames[READ_PIECES_MAX];
 };
 // Up to `len` (READ_BYTES_MAX) bytes at `off`, fewer only at the end of the file; reader_put gives them back. -EBADMSG
 // and the rest as of object_read_frames, but EIO when the object was replaced meanwhile; the sentence names object and
@@ -56,6 +59,7 @@ struct read_pieces {
 // pass; never from the cache that others share.
 int reader_get(struct read_handle *, uint64_t off, size_t len, bool direct, struct read_pieces *out,
                struct err *err);
-void reader_put(struct read_handle *, struct read_pieces *, bool direct);
+// The handle may be closed already: whoever was answered may close before this is called.
+void reader_put(struct read_pieces *);
 // Does not wait for what is being read ahead.
 void reader_close(struct read_handle *);

@@ -26,7 +26,7 @@ static struct window_plan plan_ahead(struct window *w, uint64_t last, uint64_t f
     if (limit <= w->asked)
         return (struct window_plan){0};
     uint64_t room = limit - w->asked;
-    if (room < w->frames / 4 && limit < frame_count)
+    if (room < w->frames / 3 && limit < frame_count)
         return (struct window_plan){0};
     struct window_plan plan = {.first = w->asked, .count = room};
     w->asked = limit;
@@ -60,7 +60,7 @@ void window_lost(struct window *w, uint64_t frame)
 
 uint32_t window_group(const struct window *w)
 {
-    uint32_t group = w->frames / 4;
+    uint32_t group = w->frames / 3;
     if (group < 1)
         return 1;
     return group < WINDOW_GROUP_MAX ? group : WINDOW_GROUP_MAX;

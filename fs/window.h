@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #define WINDOW_SLACK ((uint64_t)2 << 20)
-#define WINDOW_FRAMES_MAX 64u
+#define WINDOW_FRAMES_MAX 96u
 #define WINDOW_GROUP_MAX 32u // frames in one GET
 
 struct window {        // all zero: nothing was read yet
@@ -28,7 +28,7 @@ struct window_plan {
 };
 
 // A read of `len` > 0 bytes at `off`, which lie in frames below `frame_count`. `bound`: the largest window, at least 1.
-// The plan comes in strides of a quarter of the window, so that GETs stay large.
+// The plan comes in strides of a third of the window, so that GETs stay large.
 struct window_plan window_read(struct window *, uint64_t off, size_t len, uint64_t frame_count,
                                uint32_t bound);
 // `frame` was asked for and is not there any more: the window is more than memory holds. Halves it; asks again from

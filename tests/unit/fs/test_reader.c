@@ -274,7 +274,7 @@ static int read_at(struct read_handle *h, uint64_t off, void *out, size_t len, b
             memcpy((uint8_t *)out + done + got, pieces.bytes[i].iov_base, pieces.bytes[i].iov_len);
             got += pieces.bytes[i].iov_len;
         }
-        reader_put(h, &pieces, direct);
+        reader_put(&pieces);
         done += got;
     } while (got > 0 && done < len);
     *out_len = done;
@@ -545,6 +545,29 @@ static void close_does_not_wait_for_what_runs_ahead(void **state)
     gate(false);
 }
 
+static void what_was_lent_outlives_its_handle(void **state)
+{
+    (void)state;
+    store_file(PATH, 3 * FRAME, 0);
+    for (int direct = 0; direct < 2; direct++) {
+        struct read_handle *h = open_path(PATH);
+        struct read_pieces pieces;
+        uint64_t off = FRAME - 1000;
+        assert_int_equal(reader_get(h, off, 3000, direct, &pieces, NULL), 0);
+        reader_close(h);
+        assert_int_equal(pieces.count, 2);
+        check(pieces.bytes[0].iov_base, off, 1000, 0);
+        check(pieces.bytes[1].iov_base, FRAME, 2000, 0);
+        reader_put(&pieces);
+
+        h = open_path(PATH);
+        assert_int_equal(reader_get(h, 3 * FRAME, 1, direct, &pieces, NULL), 0);
+        reader_close(h);
+        assert_int_equal(pieces.count, 0);
+        reader_put(&pieces);
+    }
+}
+
 static void writers_get_the_memory_of_cached_frames(void **state)
 {
     (void)state;
@@ -664,6 +687,7 @@ int main(void)
         TEST(a_changed_byte_fails_only_its_frame),
         TEST(an_object_replaced_in_mid_read_is_an_error),
         TEST(close_does_not_wait_for_what_runs_ahead),
+        TEST(what_was_lent_outlives_its_handle),
         TEST_SMALL(writers_get_the_memory_of_cached_frames),
         TEST(a_direct_read_asks_the_store),
         TEST(what_was_closed_opens_again_without_fetching),
