@@ -95,7 +95,7 @@ static int parse_file(const char *path, struct recipient **out, size_t *out_coun
 {
     struct secret *text = NULL;
     int rc = read_key_file("recipients", path, false, &text, err);
-    if (rc != 0)
+    if (rc != 0 || !text)
         return rc;
     rc = recipients_parse((const char *)text->bytes, text->len, out, out_count, err);
     secret_free(text);
@@ -140,7 +140,7 @@ int keys_load_identities(const struct conf *conf, struct identities *out, struct
     }
     struct secret *text = NULL;
     int rc = read_key_file("identity", path, true, &text, err);
-    if (rc != 0)
+    if (rc != 0 || !text)
         return rc;
     struct identities found = {.list = NULL};
     rc = identities_parse((const char *)text->bytes, text->len, &found, err);

@@ -30,28 +30,33 @@ static const char help[] =
     "      bakfs confirm /mnt/bak/db1/$(date +%F)/orders.sql\n";
 
 // The file is held by O_PATH, so that what is judged and what is asked are one and the same.
-static int hold(const char *path, struct stat *out_st, struct err *err)
+static int judge_place(const char *path, int fd, struct stat *out_st, struct err *err)
 {
-    auto_fd int fd = open(path, O_PATH | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, out_st) != 0) {
-        if (errno == ENOENT)
-            return err_set(err, ENOENT, "%s: not in the store: no such file", path);
-        if (errno == ENOTCONN)
-            return err_set(err, ENOTCONN,
-                           "%s: the daemon of this mount is gone (bakfs umount --lazy && bakfs "
-                           "mount)",
-                           path);
+    if (fstat(fd, out_st) != 0)
         return err_errno(err, errno, "%s", path);
-    }
     bool bakfs = false;
     int rc = mounted_device(out_st->st_dev, &bakfs, err);
-    if (rc != 0)
-        return rc;
-    if (!bakfs)
-        return err_set(err, EXDEV, "%s: not on a bakfs mount: it is not in the store", path);
-    int held = fd;
-    fd = -1;
-    return held;
+    if (rc == 0 && !bakfs)
+        rc = err_set(err, EXDEV, "%s: not on a bakfs mount: it is not in the store", path);
+    return rc;
+}
+
+static int hold(const char *path, struct stat *out_st, struct err *err)
+{
+    int fd = open(path, O_PATH | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return err_set(err, ENOENT, "%s: not in the store: no such file", path);
+    if (fd < 0 && errno == ENOTCONN)
+        return err_set(err, ENOTCONN,
+                       "%s: the daemon of this mount is gone (bakfs umount --lazy && bakfs mount)",
+                       path);
+    if (fd < 0)
+        return err_errno(err, errno, "%s", path);
+    int rc = judge_place(path, fd, out_st, err);
+    if (rc == 0)
+        return fd;
+    close(fd);
+    return rc;
 }
 
 static int confirm_file(const char *path, int fd, struct err *err)
@@ -76,7 +81,7 @@ static int confirm_file(const char *path, int fd, struct err *err)
 
 static int confirm_one(const char *path, struct err *err)
 {
-    struct stat st;
+    struct stat st = {0};
     int held = hold(path, &st, err);
     if (held < 0)
         return held;
@@ -116,7 +121,7 @@ static int confirm_tree(const char *path, struct err *err)
 
 static int confirm(const char *path, struct err *err)
 {
-    struct stat st;
+    struct stat st = {0};
     int held = hold(path, &st, err);
     if (held < 0)
         return held;

@@ -53,21 +53,22 @@ struct init {
 
 static bool take_option(struct init *in, int option)
 {
+    const char *value = optarg ? optarg : "";
     switch (option) {
     case 's':
-        in->store = optarg;
+        in->store = value;
         return true;
     case 'e':
-        in->endpoint = optarg;
+        in->endpoint = value;
         return true;
     case 'r':
-        in->region = optarg;
+        in->region = value;
         return true;
     case 'm':
-        in->mount = optarg;
+        in->mount = value;
         return true;
     case 'E':
-        in->escrow = optarg;
+        in->escrow = value;
         return true;
     case 'N':
         in->no_escrow = true;
@@ -76,10 +77,10 @@ static bool take_option(struct init *in, int option)
         in->no_immutable = true;
         return true;
     case 'S':
-        in->state = optarg;
+        in->state = value;
         return true;
     case 'c':
-        in->conf_path = optarg;
+        in->conf_path = value;
         return true;
     default:
         return false;

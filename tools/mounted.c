@@ -155,7 +155,7 @@ static int look(const char *dir, struct at_point *out, struct err *err)
 
 int mounted_check(const char *dir, struct err *err)
 {
-    struct at_point at;
+    struct at_point at = {0};
     int rc = look(dir, &at, err);
     if (rc != 0)
         return rc;
@@ -168,7 +168,7 @@ int mounted_check(const char *dir, struct err *err)
 
 int mounted_any(const char *dir, bool *out, struct err *err)
 {
-    struct at_point at;
+    struct at_point at = {0};
     int rc = look(dir, &at, err);
     if (rc == 0)
         *out = at.any;
