@@ -9,6 +9,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define LINE_BYTES                                                                                 \
+    16384 // session tokens are long, and inih cuts lines at 200 bytes if it is not told
+
 struct reading {
     const char *name;    // of the profile
     const char *section; // how the file at hand writes it
@@ -89,6 +92,7 @@ static int read_one(struct reading *r, const char *path, bool is_secret, struct 
 
 static int read_both(struct reading *r, struct err *err)
 {
+    ini_max_line = LINE_BYTES;
     auto_free char *credentials = file_path("AWS_SHARED_CREDENTIALS_FILE", "credentials");
     auto_free char *config = file_path("AWS_CONFIG_FILE", "config");
     auto_free char *section = NULL;

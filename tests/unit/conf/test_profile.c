@@ -74,6 +74,24 @@ static void sections_are_found(void **state)
     profile_done(&p);
 }
 
+static void a_long_token_is_kept(void **state)
+{
+    (void)state;
+    char token[2001], text[2200];
+    memset(token, 'T', sizeof(token) - 1);
+    token[sizeof(token) - 1] = '\0';
+    snprintf(text, sizeof(text),
+             "[default]\naws_access_key_id = A\naws_secret_access_key = s\n"
+             "aws_session_token = %s\n",
+             token);
+    put(credentials, 0600, text);
+    struct profile p;
+    struct err err;
+    assert_int_equal(profile_load(NULL, &p, &err), 0);
+    assert_string_equal((const char *)p.session_token->bytes, token);
+    profile_done(&p);
+}
+
 static void what_is_missing_is_said(void **state)
 {
     (void)state;
@@ -106,6 +124,7 @@ int main(void)
 #define PROFILE_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         PROFILE_TEST(sections_are_found),
+        PROFILE_TEST(a_long_token_is_kept),
         PROFILE_TEST(what_is_missing_is_said),
         PROFILE_TEST(others_may_not_read_keys),
     };
