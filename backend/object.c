@@ -246,7 +246,7 @@ static int fetch_ends(struct store *store, const char *key, const char *etag,
         return rc;
     if (tail->rc)
         return err_copy(err, &tail->err);
-    if (strcmp(head->stat.etag, tail->stat.etag) != 0)
+    if (strcmp(head->stat.etag, tail->stat.etag) != 0 || head->stat.size != tail->stat.size)
         return err_set(err, ESTALE, "it was replaced while it was opened");
     return 0;
 }
@@ -255,9 +255,12 @@ static int open_header(struct store *store, const char *key, const struct identi
                        struct head_bytes *head, struct object_info *info,
                        struct seal_opened *opened, struct err *err)
 {
+    uint64_t size = head->stat.size;
     int rc = parse_head(store, key, head, &info->header, err);
     if (rc)
         return rc;
+    if (head->stat.size != size)
+        return err_set(err, ESTALE, "it was replaced while it was opened");
     info->stat = head->stat;
     if (info->header.state == SEAL_FOREIGN)
         return err_set(err, EUCLEAN,

@@ -13,7 +13,8 @@
 #include <time.h>
 
 #define OBJECT_SUFFIX ".zst.age"
-#define OBJECT_SIZE_MAX ((uint64_t)INT64_MAX)
+// What the seek table can index (FORMAT.md 3.5), less some entries for padding: nearly 128 TiB.
+#define OBJECT_SIZE_MAX ((uint64_t)134217000 << 20)
 
 // --- What there is, with no key ---
 

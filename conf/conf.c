@@ -1,5 +1,6 @@
 #include "conf/conf.h"
 
+#include "backend/base/num.h"
 #include "backend/base/scope.h"
 #include "conf/table.h"
 
@@ -276,6 +277,8 @@ int conf_check(const struct conf *conf, struct err *err)
                            "hide it; choose another directory",
                            dir, at);
     }
+    if (conf->write.head_bytes % MIB != 0)
+        return err_set(err, EINVAL, "[write] head: a whole number of MiB, as in 16M");
     if (!conf->mount.read_only && !*conf->seal.recipients)
         return err_set(
             err, EINVAL,

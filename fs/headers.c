@@ -174,15 +174,26 @@ static bool grow(struct headers *h)
     return true;
 }
 
-// True when it was not known before.
+static bool same_header(const struct seal_header *a, const struct seal_header *b)
+{
+    const struct seal_record *x = &a->record, *y = &b->record;
+    return a->state == b->state && a->len == b->len && x->size == y->size && x->flags == y->flags &&
+           x->mtime.tv_sec == y->mtime.tv_sec && x->mtime.tv_nsec == y->mtime.tv_nsec &&
+           x->committed.tv_sec == y->committed.tv_sec &&
+           memcmp(x->pathtag, y->pathtag, sizeof(x->pathtag)) == 0;
+}
+
+// True when it was not known before, or otherwise.
 static bool insert(struct headers *h, const struct slot *slot)
 {
     struct slot *known = find(h, slot->id);
     if (known) {
+        bool same = same_header(&known->header, &slot->header);
         uint32_t next = known->next;
         *known = *slot;
         known->next = next;
-        return false;
+        known->used = true;
+        return !same;
     }
     if (!grow(h))
         return false; // a cache: what memory has no room for is fetched again

@@ -46,36 +46,62 @@ pid_t holders_group(pid_t tid)
     return line && sscanf(line, "\nTgid: %d", &group) == 1 ? group : 0;
 }
 
-enum holder_exit holders_exit(pid_t tid, int *out_code)
+// Fields of /proc/PID/stat that tell how a thread ends.
+struct ending {
+    char state;
+    unsigned long flags;
+    int code;
+};
+
+static bool read_ending(const char *path, struct ending *out)
 {
-    *out_code = 0;
-    if (tid <= 0)
-        return HOLDER_ALIVE;
-    char path[64], text[2048];
-    snprintf(path, sizeof(path), "/proc/%d/stat", tid);
+    char text[2048];
     if (!read_proc(path, text, sizeof(text)))
-        return HOLDER_ALIVE;
+        return false;
+    *out = (struct ending){0};
     char *field = strrchr(text, ')'); // the command (field 2) may hold anything
-    unsigned long flags = 0;
-    int code = 0;
     unsigned number = 2;
     for (char *save, *word = field ? strtok_r(field + 1, " ", &save) : NULL; word;
          word = strtok_r(NULL, " ", &save)) {
         number++;
-        if (number == 9)
-            flags = strtoul(word, NULL, 10);
+        if (number == 3)
+            out->state = *word;
+        else if (number == 9)
+            out->flags = strtoul(word, NULL, 10);
         else if (number == 52)
-            code = (int)strtol(word, NULL, 10);
+            out->code = (int)strtol(word, NULL, 10);
     }
-    if (!(flags & PF_EXITING))
+    return number >= 52;
+}
+
+// The exit code decides where it can be read. PF_SIGNALED alone does not: at exit_group(0) the kernel ends the other threads
+// of a process as a signal would, and one of them may be the last to close.
+static enum holder_exit judge(const struct ending *ending, int *out_code)
+{
+    *out_code = 0;
+    if (!(ending->flags & PF_EXITING))
         return HOLDER_ALIVE;
-    int signal = code & 0x7f;
-    if ((flags & PF_SIGNALED) || signal) {
-        *out_code = signal;
+    int number = ending->code & 0x7f;
+    if (number || (!holders_can_see() && ending->flags & PF_SIGNALED)) {
+        *out_code = number;
         return HOLDER_KILLED;
     }
-    *out_code = code >> 8 & 0xff;
+    *out_code = ending->code >> 8 & 0xff;
     return *out_code ? HOLDER_FAILED : HOLDER_EXITED;
+}
+
+enum holder_exit holders_exit(pid_t tid, int *out_code)
+{
+    char path[64];
+    struct ending ending;
+    *out_code = 0;
+    snprintf(path, sizeof(path), "/proc/%d/stat", tid);
+    return tid > 0 && read_ending(path, &ending) ? judge(&ending, out_code) : HOLDER_ALIVE;
+}
+
+static enum holders_seen max_seen(enum holders_seen a, enum holders_seen b)
+{
+    return a == HOLDERS_HELD || b == HOLDERS_NONE ? a : b;
 }
 
 // One fdinfo: "flags:\t02100001\n ... ino:\t1234". True if it is our inode, open for writing.
@@ -92,27 +118,92 @@ static bool is_ours(const char *text, uint64_t ino)
     return (flags & O_ACCMODE) != O_RDONLY;
 }
 
-enum holders_seen holders_has(pid_t group, uint64_t ino)
+// Gone, or nothing to see for anyone; other failures (no memory, too many files) prove nothing.
+static enum holders_seen seen_without(int code)
 {
-    char path[320], text[1024];
-    snprintf(path, sizeof(path), "/proc/%d/fdinfo", group);
+    if (code == ENOENT || code == ESRCH)
+        return HOLDERS_NONE;
+    return code == EACCES || code == EPERM ? HOLDERS_BLIND : HOLDERS_HELD;
+}
+
+// The descriptors of one thread, which are its group's. *out_any: it has some at all.
+static enum holders_seen thread_has(const char *task, uint64_t ino, bool *out_any)
+{
+    char path[600], text[1024];
+    snprintf(path, sizeof(path), "%s/fdinfo", task);
     DIR *dir = opendir(path);
     if (!dir)
-        return errno == ENOENT || errno == ESRCH ? HOLDERS_NONE : HOLDERS_BLIND;
+        return seen_without(errno);
     enum holders_seen seen = HOLDERS_NONE;
     const struct dirent *entry;
     while (seen != HOLDERS_HELD && (entry = readdir(dir))) {
         if (entry->d_name[0] == '.')
             continue;
-        snprintf(path, sizeof(path), "/proc/%d/fdinfo/%s", group, entry->d_name);
-        if (read_proc(path, text, sizeof(text))) {
-            if (is_ours(text, ino))
-                seen = HOLDERS_HELD;
-        } else if (errno == EACCES || errno == EPERM) {
-            seen = HOLDERS_BLIND;
-        }
+        *out_any = true;
+        snprintf(path, sizeof(path), "%s/fdinfo/%s", task, entry->d_name);
+        if (!read_proc(path, text, sizeof(text)))
+            seen = max_seen(seen, seen_without(errno));
+        else if (is_ours(text, ino))
+            seen = HOLDERS_HELD;
     }
     closedir(dir);
+    return seen;
+}
+
+// A group all of whose threads are exiting has closed nothing yet that we heard of, as long as one is no zombie.
+struct dying {
+    unsigned alive, exiting;
+    enum holder_exit exit; // the worst
+    int code;
+};
+
+static void look_at_thread(const char *task, struct dying *dying)
+{
+    char path[600];
+    struct ending ending;
+    snprintf(path, sizeof(path), "%s/stat", task);
+    if (!read_ending(path, &ending) || ending.state == 'Z' || ending.state == 'X')
+        return; // it has flushed before
+    int code;
+    enum holder_exit exit = judge(&ending, &code);
+    if (exit == HOLDER_ALIVE) {
+        dying->alive++;
+        return;
+    }
+    dying->exiting++;
+    if (exit > dying->exit) {
+        dying->exit = exit;
+        dying->code = code;
+    }
+}
+
+enum holders_seen holders_has(pid_t group, uint64_t ino, int *out_code)
+{
+    *out_code = 0;
+    char path[320];
+    snprintf(path, sizeof(path), "/proc/%d/task", group);
+    DIR *dir = opendir(path);
+    if (!dir)
+        return seen_without(errno);
+    enum holders_seen seen = HOLDERS_NONE;
+    struct dying dying = {0};
+    bool any = false;
+    const struct dirent *entry;
+    while (seen != HOLDERS_HELD && (entry = readdir(dir))) {
+        if (entry->d_name[0] == '.')
+            continue;
+        snprintf(path, sizeof(path), "/proc/%d/task/%s", group, entry->d_name);
+        look_at_thread(path, &dying);
+        if (!any) // threads share their descriptors; one that is exiting shows none
+            seen = max_seen(seen, thread_has(path, ino, &any));
+    }
+    closedir(dir);
+    if (seen == HOLDERS_NONE && !any && dying.exiting && !dying.alive) {
+        *out_code = dying.code;
+        return dying.exit == HOLDER_KILLED   ? HOLDERS_KILLED
+               : dying.exit == HOLDER_FAILED ? HOLDERS_FAILED
+                                             : HOLDERS_HELD;
+    }
     return seen;
 }
 

@@ -22,11 +22,17 @@ enum holder_exit {
 // *out_code: the exit code, or the signal.
 enum holder_exit holders_exit(pid_t tid, int *out_code);
 
-enum holders_seen { HOLDERS_NONE, HOLDERS_HELD, HOLDERS_BLIND };
+enum holders_seen {
+    HOLDERS_NONE,
+    HOLDERS_HELD,   // or it is exiting, and its last flush is on its way
+    HOLDERS_FAILED, // it is exiting with another code than 0, and its last flush is on its way
+    HOLDERS_KILLED, // it is dying of a signal, and its last flush is on its way
+    HOLDERS_BLIND,  // it lives, and its fdinfo cannot be read (no CAP_SYS_PTRACE)
+};
 
-// Does the thread group hold a descriptor of inode `ino` that it could write through? BLIND: it lives, and its fdinfo
-// cannot be read (no CAP_SYS_PTRACE).
-enum holders_seen holders_has(pid_t group, uint64_t ino);
+// Does the thread group hold a descriptor of inode `ino` that it could write through? *out_code as in holders_exit, for
+// HOLDERS_FAILED and HOLDERS_KILLED.
+enum holders_seen holders_has(pid_t group, uint64_t ino, int *out_code);
 
 // Can this daemon judge exit codes and see others' descriptors at all? (CAP_SYS_PTRACE)
 bool holders_can_see(void);

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <malloc.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -235,8 +236,9 @@ static void say_ready(void *ctx)
     if (herald->to_parent < 0)
         return;
     detach_from_terminal();
-    ssize_t put = write(herald->to_parent, "r", 1);
-    (void)put; // the parent may be gone: the mount works all the same
+    // who asked for the mount and was interrupted does not get it later
+    if (write(herald->to_parent, "r", 1) != 1)
+        kill(getpid(), SIGTERM);
     close(herald->to_parent);
     herald->to_parent = -1;
 }
@@ -244,14 +246,19 @@ static void say_ready(void *ctx)
 static int serve(const struct conf *conf, const char *point, int to_parent)
 {
     // no key in a core file; big buffers go back to the system when they are freed
-    setrlimit(RLIMIT_CORE, &(struct rlimit){0});
+    // (1 byte: the kernel takes that, not 0, as a no for handlers it would pipe a core to)
+    setrlimit(RLIMIT_CORE, &(struct rlimit){.rlim_cur = 1, .rlim_max = 1});
     mallopt(M_MMAP_THRESHOLD, 128 * 1024);
     mallopt(M_ARENA_MAX, 4);
     session_block_signals();
     struct err err;
     struct herald herald = {.to_parent = to_parent, .point = point};
     struct stack *stack;
-    int rc = stack_new(conf, &stack, &err);
+    int rc = session_guard_begin(&err);
+    if (!rc) {
+        rc = stack_new(conf, &stack, &err);
+        session_guard_end();
+    }
     if (!rc) {
         rc = session_run(stack, point, say_ready, &herald, &err);
         stack_free(stack);

@@ -144,6 +144,16 @@ void nodes_set(struct nodes *nodes, struct node *node, const struct tree_stat *s
     node->stat = *stat;
 }
 
+bool nodes_update(struct nodes *nodes, struct node *node, const char *etag,
+                  const struct tree_stat *stat)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&nodes->lock);
+    if (strcmp(node->stat.info.stat.etag, etag) != 0)
+        return false;
+    node->stat = *stat;
+    return true;
+}
+
 void nodes_committed(struct nodes *nodes, const char *path, const struct tree_stat *stat)
 {
     auto_unlock pthread_mutex_t *held = scope_lock(&nodes->lock);
@@ -164,11 +174,11 @@ bool nodes_is_current(struct nodes *nodes, const struct node *node)
     return node->current;
 }
 
-void nodes_detach(struct nodes *nodes, const char *path)
+void nodes_detach(struct nodes *nodes, const char *path, const char *etag)
 {
     auto_unlock pthread_mutex_t *held = scope_lock(&nodes->lock);
     struct node *node = find_path(nodes, path);
-    if (node)
+    if (node && (!etag || strcmp(node->stat.info.stat.etag, etag) == 0))
         detach(nodes, node);
 }
 

@@ -44,10 +44,13 @@ struct node *nodes_found(struct nodes *, const char *path, enum node_kind kind,
                          const struct tree_stat *stat);
 // A file of this mount's own: a node for what is being written, or whose new object was just stored.
 void nodes_set(struct nodes *, struct node *, const struct tree_stat *stat);
+// The same if it still stands for the object `etag` ("": what is being written). False: it went on, nothing was done.
+bool nodes_update(struct nodes *, struct node *, const char *etag, const struct tree_stat *stat);
 struct tree_stat nodes_stat(struct nodes *, const struct node *);
 bool nodes_is_current(struct nodes *, const struct node *);
 // The file under `path` was stored: the node that stood for it while it was written goes on with the new object's stat.
 void nodes_committed(struct nodes *, const char *path, const struct tree_stat *stat);
 // The path leads elsewhere, or nowhere: the next lookup makes a new node.
-void nodes_detach(struct nodes *, const char *path);
+// Only if its node stands for the object `etag`; NULL: whatever it stands for.
+void nodes_detach(struct nodes *, const char *path, const char *etag);
 void nodes_forget(struct nodes *, uint64_t ino, uint64_t lookups);

@@ -242,12 +242,13 @@ static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
 }
 
 // What the node shows now. An open file whose name leads elsewhere keeps the attributes it had.
-static int stat_node(struct stack *stack, struct node *node, bool is_open, struct tree_stat *out,
-                     struct err *err)
+static int stat_node(struct stack *stack, struct node *node, struct tree_stat *out, struct err *err)
 {
-    if (ops_look_writing(stack, node, out))
-        return 0;
     *out = nodes_stat(stack->nodes, node);
+    const char *etag = out->info.stat.etag;
+    // what is being written under the path is another file for who holds the old one open
+    if (!*etag && ops_look_writing(stack, node, out))
+        return 0;
     bool is_virtual = node->kind != NODE_FILE && node->kind != NODE_DIR;
     if (is_virtual || node->ino == NODE_ROOT_INO)
         return 0;
@@ -255,25 +256,25 @@ static int stat_node(struct stack *stack, struct node *node, bool is_open, struc
         struct tree_stat now;
         int rc = tree_lookup(stack->tree, node->path, &now, err);
         bool same = !rc && (now.kind == TREE_DIR) == (node->kind == NODE_DIR) &&
-                    strcmp(now.info.stat.etag, out->info.stat.etag) == 0;
-        if (same) {
-            nodes_set(stack->nodes, node, &now);
+                    strcmp(now.info.stat.etag, etag) == 0;
+        if (same && nodes_update(stack->nodes, node, etag, &now)) {
             *out = now;
             return 0;
         }
         if (rc && rc != -ENOENT)
             return rc;
-        nodes_detach(stack->nodes, node->path);
+        nodes_detach(stack->nodes, node->path, etag);
     }
-    return is_open ? 0 : err_set(err, ESTALE, "another object stands there now");
+    // fstat comes without a handle
+    return ops_is_open(node) ? 0 : err_set(err, ESTALE, "another object stands there now");
 }
 
-static void reply_attr(fuse_req_t req, struct node *node, bool is_open)
+static void reply_attr(fuse_req_t req, struct node *node)
 {
     struct stack *stack = ops_stack(req);
     struct tree_stat stat;
     struct err err;
-    int rc = stat_node(stack, node, is_open, &stat, &err);
+    int rc = stat_node(stack, node, &stat, &err);
     if (rc) {
         ops_refuse(req, "getattr", node->path, rc, rc == -ESTALE ? NULL : &err);
         return;
@@ -285,7 +286,8 @@ static void reply_attr(fuse_req_t req, struct node *node, bool is_open)
 
 static void on_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    reply_attr(req, ops_node(req, ino), fi != NULL);
+    (void)fi;
+    reply_attr(req, ops_node(req, ino));
 }
 
 static void on_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
@@ -310,7 +312,7 @@ static void on_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
             writer_release(w);
         }
     }
-    reply_attr(req, node, fi != NULL);
+    reply_attr(req, node);
 }
 
 static void on_readlink(fuse_req_t req, fuse_ino_t ino)

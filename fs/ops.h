@@ -73,6 +73,8 @@ void on_release(fuse_req_t, fuse_ino_t, struct fuse_file_info *);
 // Sets the length of an open or closed file; for setattr.
 int ops_truncate(struct stack *, const struct node *, uint64_t handle, uint64_t size,
                  struct err *err);
+// Does anybody hold the node open?
+bool ops_is_open(const struct node *);
 void ops_close_left(void); // handles the kernel never released (the session ended): frees them
 // ops_xattr.c
 void on_getxattr(fuse_req_t, fuse_ino_t, const char *name, size_t);

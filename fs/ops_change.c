@@ -45,7 +45,8 @@ static int remove_file(struct stack *stack, const char *path, struct err *err)
     if (rc)
         return rc;
     tree_removed(stack->tree, path);
-    nodes_detach(stack->nodes, path);
+    nodes_detach(stack->nodes, path, NULL);
+    status_forget(stack->status, path);
     return 0;
 }
 
@@ -83,7 +84,7 @@ void on_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
         ops_refuse(req, "rmdir", path, rc, rc == -ENOTEMPTY ? NULL : &err);
         return;
     }
-    nodes_detach(stack->nodes, path);
+    nodes_detach(stack->nodes, path, NULL);
     fuse_reply_err(req, 0);
 }
 

@@ -15,13 +15,14 @@
 struct handle {
     struct handle *next, **link; // of all open handles
     char *path;
-    char etag[STORE_ETAG_BYTES]; // the object it was opened on; "" while that was being written
-    bool direct;                 // O_DIRECT: nothing from the cache
+    uint64_t ino;
+    bool direct; // O_DIRECT: nothing from the cache
     struct writer *writer;
     char *text;
     size_t text_len;
 
-    pthread_mutex_t lock; // reads come in parallel
+    pthread_mutex_t lock;        // reads come in parallel; under it:
+    char etag[STORE_ETAG_BYTES]; // the object it was opened on; "" while that was being written
     struct read_handle *reader;
 };
 
@@ -40,6 +41,7 @@ static struct handle *handle_new(const struct node *node, const struct fuse_file
         free(h);
         return NULL;
     }
+    h->ino = node->ino;
     h->direct = fi->flags & O_DIRECT;
     pthread_mutex_init(&h->lock, NULL);
     auto_unlock pthread_mutex_t *held = scope_lock(&open_lock);
@@ -65,6 +67,21 @@ static void handle_free(struct handle *h)
     free(h);
 }
 
+// Is any handle of the node open, or with `reading` one that has something to read?
+static bool has_handle(const struct node *node, const struct handle *but, bool reading)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&open_lock);
+    for (const struct handle *h = open_handles; h; h = h->next)
+        if (h != but && h->ino == node->ino && (!reading || !h->writer))
+            return true;
+    return false;
+}
+
+bool ops_is_open(const struct node *node)
+{
+    return has_handle(node, NULL, false);
+}
+
 void ops_close_left(void)
 {
     while (open_handles) {
@@ -77,25 +94,43 @@ void ops_close_left(void)
 
 // --- Opening ---
 
-static int open_reader(struct stack *stack, struct handle *h, struct err *err)
+// The kernel looks the name up anew and opens what stands there.
+static int stale(struct stack *stack, const struct node *node, const char *etag, struct err *err)
+{
+    tree_forget(stack->tree, node->path);
+    nodes_detach(stack->nodes, node->path, etag);
+    return err_set(err, ESTALE, "another object stands there now");
+}
+
+static int open_reader(struct stack *stack, const struct node *node, struct handle *h,
+                       struct err *err)
 {
     int rc = reader_open(stack->readers, h->path, h->etag, &h->reader, err);
-    if (rc == -ESTALE || rc == -ENOENT) {
-        // the kernel looks the name up anew and opens what stands there
-        tree_forget(stack->tree, h->path);
-        nodes_detach(stack->nodes, h->path);
-        return err_set(err, ESTALE, "another object stands there now");
-    }
-    return rc;
+    if (rc == -ESTALE || rc == -ENOENT)
+        return stale(stack, node, h->etag, err);
+    if (rc)
+        return rc;
+    // The kernel cuts reads at the size it was told, and that one nobody had proved.
+    const struct object_info *proven = object_reader_info(reader_object(h->reader));
+    struct tree_stat told = nodes_stat(stack->nodes, node);
+    if (told.info.header.state == SEAL_OURS &&
+        told.info.header.record.size == proven->header.record.size)
+        return 0;
+    if (status_may_log(stack->status))
+        log_warn("the size known of it was not the proven one: put right path=%s", h->path);
+    reader_close(take(h->reader));
+    tree_committed(stack->tree, h->path, proven);
+    nodes_detach(stack->nodes, h->path, h->etag);
+    return err_set(err, ESTALE, "its size was not known right");
 }
 
 // Starts or joins what is written under the handle's path.
-static int open_writer(struct stack *stack, struct handle *h, const struct node *node, pid_t tid,
-                       const struct tree_stat *old, struct err *err)
+static int open_writer(struct stack *stack, struct handle *h, const struct node *node, int flags,
+                       pid_t tid, const struct tree_stat *old, struct err *err)
 {
     h->writer = writers_join(stack->writers, h->path, tid);
     if (h->writer)
-        return writer_truncate(h->writer, 0, err);
+        return flags & O_TRUNC ? writer_truncate(h->writer, 0, err) : 0;
     int rc = old ? ops_check_grace(stack, h->path, old, err) : 0;
     if (rc)
         return rc;
@@ -117,7 +152,7 @@ static void reply_create(fuse_req_t req, struct node *node, struct handle *h,
     fi->fh = (uint64_t)(uintptr_t)h;
     fi->direct_io = 1; // no page cache for what goes through once
     if (fuse_reply_create(req, &entry, fi) != 0) {
-        writer_release(h->writer);
+        writer_drop(h->writer);
         handle_free(h);
         nodes_forget(stack->nodes, node->ino, 1);
     }
@@ -140,8 +175,11 @@ static int create_file(fuse_req_t req, const char *path, struct fuse_file_info *
     bool exists = !rc;
     if (exists && old.kind == TREE_DIR)
         return err_set(err, EISDIR, "it is a directory");
-    if (exists && fi->flags & O_EXCL)
+    if ((exists || writers_is_writing(stack->writers, path)) && fi->flags & O_EXCL)
         return err_set(err, EEXIST, "it is there already");
+    // `>>` on what another mount stored a moment ago: the kernel looks again, and opens it
+    if (exists && !(fi->flags & O_TRUNC))
+        return err_set(err, ESTALE, "it is there now");
     struct tree_stat writing = {.kind = TREE_FILE};
     struct node *node = nodes_found(stack->nodes, path, NODE_FILE, &writing);
     struct handle *h = node ? handle_new(node, fi) : NULL;
@@ -150,10 +188,13 @@ static int create_file(fuse_req_t req, const char *path, struct fuse_file_info *
             nodes_forget(stack->nodes, node->ino, 1);
         return err_errno(err, ENOMEM, "create '%s'", path);
     }
-    rc = open_writer(stack, h, node, fuse_req_ctx(req)->pid, exists ? &old : NULL, err);
+    rc = open_writer(stack, h, node, fi->flags, fuse_req_ctx(req)->pid, exists ? &old : NULL, err);
     if (rc) {
+        if (h->writer)
+            writer_drop(h->writer);
         handle_free(h);
-        nodes_detach(stack->nodes, path);
+        if (!writers_is_writing(stack->writers, path))
+            nodes_detach(stack->nodes, path, "");
         nodes_forget(stack->nodes, node->ino, 1);
         return rc;
     }
@@ -176,7 +217,7 @@ void on_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
                  ? create_file(req, path, fi, &node, &h, &err)
                  : err_set(&err, EPERM, "what stands here is made by the daemon");
     if (rc)
-        ops_refuse(req, "create", path, rc, rc == -EEXIST ? NULL : &err);
+        ops_refuse(req, "create", path, rc, rc == -EEXIST || rc == -ESTALE ? NULL : &err);
     else
         reply_create(req, node, h, fi);
 }
@@ -191,18 +232,22 @@ static int open_for_writing(fuse_req_t req, struct node *node, struct handle *h,
     if (rc)
         return rc;
     fi->direct_io = 1;
-    if (!(fi->flags & O_TRUNC)) {
+    if (!*h->etag || !(fi->flags & O_TRUNC)) {
         h->writer = writers_join(stack->writers, node->path, tid);
-        return 0;
+        if (!h->writer && !*h->etag)
+            return stale(stack, node, "", err); // it was given up; the old one may stand there
+        return h->writer && fi->flags & O_TRUNC ? writer_truncate(h->writer, 0, err) : 0;
     }
-    struct tree_stat old = nodes_stat(stack->nodes, node);
-    rc = open_writer(stack, h, node, tid, *old.info.stat.etag ? &old : NULL, err);
-    if (rc)
-        return rc;
-    struct tree_stat writing = {.kind = TREE_FILE};
-    nodes_set(stack->nodes, node, &writing);
+    struct tree_stat old = nodes_stat(stack->nodes, node), writing = {.kind = TREE_FILE};
+    // The kernel cuts this inode to nothing. Who reads the old object by it gets the whole of it by another one.
+    if (has_handle(node, h, true) ||
+        !nodes_update(stack->nodes, node, old.info.stat.etag, &writing))
+        return stale(stack, node, h->etag, err);
     h->etag[0] = '\0';
-    return 0;
+    rc = open_writer(stack, h, node, fi->flags, tid, &old, err);
+    if (rc)
+        nodes_update(stack->nodes, node, "", &old);
+    return rc;
 }
 
 static int open_file(fuse_req_t req, struct node *node, struct handle *h, struct fuse_file_info *fi,
@@ -214,10 +259,14 @@ static int open_file(fuse_req_t req, struct node *node, struct handle *h, struct
     if ((fi->flags & O_ACCMODE) != O_RDONLY)
         return open_for_writing(req, node, h, fi, err);
     fi->noflush = 1;
-    if (!*h->etag || writers_is_writing(stack->writers, node->path))
-        return 0;       // reads say that it is being written
+    if (!*h->etag && !writers_is_writing(stack->writers, node->path))
+        return stale(stack, node, "", err); // it was given up; the old one may stand there
+    if (!*h->etag) {
+        fi->direct_io = 1; // the kernel would end reads at a size that still changes
+        return 0;          // reads say that it is being written
+    }
     fi->keep_cache = 1; // an inode has one object's bytes for ever
-    return open_reader(stack, h, err);
+    return open_reader(stack, node, h, err);
 }
 
 static int open_status(fuse_req_t req, struct handle *h, struct fuse_file_info *fi, struct err *err)
@@ -245,7 +294,7 @@ void on_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
                                             : open_file(req, node, h, fi, &err);
     if (rc) {
         if (h->writer)
-            writer_release(h->writer);
+            writer_drop(h->writer);
         handle_free(h);
         ops_refuse(req, "open", node->path, rc, rc == -ESTALE ? NULL : &err);
         return;
@@ -253,27 +302,30 @@ void on_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     fi->fh = (uint64_t)(uintptr_t)h;
     if (fuse_reply_open(req, fi) != 0) {
         if (h->writer)
-            writer_release(h->writer);
+            writer_drop(h->writer);
         handle_free(h);
     }
 }
 
 // --- Reading ---
 
-// The reader of a handle that was opened before there was something to read.
-static int late_reader(struct stack *stack, const struct node *node, struct handle *h,
-                       struct err *err)
+// Makes the reader of a handle that was opened before there was something to read.
+static int ready_reader(struct stack *stack, const struct node *node, struct handle *h,
+                        struct err *err)
 {
-    if (writers_is_writing(stack->writers, h->path))
-        return err_set(err, EBUSY, "it is being written: it can be read once it is stored");
+    struct tree_stat stat = nodes_stat(stack->nodes, node);
     auto_unlock pthread_mutex_t *held = scope_lock(&h->lock);
+    // the old object's bytes must not enter the page cache of an inode that goes on to another
+    if (*h->etag && strcmp(h->etag, stat.info.stat.etag) != 0)
+        return err_set(err, EIO, "it was overwritten through this mount");
     if (h->reader)
         return 0;
-    struct tree_stat stat = nodes_stat(stack->nodes, node);
+    if (!*stat.info.stat.etag && writers_is_writing(stack->writers, h->path))
+        return err_set(err, EBUSY, "it is being written: it can be read once it is stored");
     memcpy(h->etag, stat.info.stat.etag, sizeof(h->etag));
     if (!*h->etag)
         return err_set(err, EIO, "it was never stored");
-    return open_reader(stack, h, err);
+    return open_reader(stack, node, h, err);
 }
 
 void on_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
@@ -287,19 +339,12 @@ void on_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
     }
     const struct node *node = ops_node(req, ino);
     struct err err;
-    int rc = 0;
-    // the old object's bytes must not enter the page cache of an inode that goes on to another
-    struct tree_stat stat = nodes_stat(stack->nodes, node);
-    if (*h->etag && strcmp(h->etag, stat.info.stat.etag) != 0)
-        rc = err_set(&err, EIO, "it was overwritten through this mount");
-    pthread_mutex_lock(&h->lock);
-    bool ready = h->reader != NULL;
-    pthread_mutex_unlock(&h->lock);
-    if (!rc && !ready)
-        rc = late_reader(stack, node, h, &err);
+    int rc = ready_reader(stack, node, h, &err);
     struct read_pieces pieces;
     if (!rc)
         rc = reader_get(h->reader, (uint64_t)off, size, h->direct, &pieces, &err);
+    if (rc == -ESTALE)
+        rc = -EIO; // in mid-read there is no way over to the new one
     if (rc) {
         ops_refuse(req, "read", h->path, rc, &err);
         return;

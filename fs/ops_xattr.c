@@ -32,6 +32,7 @@ static int gather(struct stack *stack, struct node *node, enum xattr_name name,
     if (node->kind != NODE_FILE)
         return 0;
     facts->is_file = true;
+    facts->is_failed = status_is_failed(stack->status, node->path);
     facts->is_writing = ops_look_writing(stack, node, &stat);
     if (!facts->is_writing) {
         // confirm asks for the state: the store answers, not what is remembered

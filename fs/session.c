@@ -48,6 +48,38 @@ void session_block_signals(void)
     sigaction(SIGPIPE, &ignore, NULL);
 }
 
+// --- While nothing is mounted yet ---
+
+static pthread_t guard;
+static atomic_bool guard_ended;
+
+static void *run_guard(void *arg)
+{
+    (void)arg;
+    sigset_t set;
+    sigset_of_session(&set);
+    for (int number = 0; !guard_ended; sigwait(&set, &number))
+        if (number == SIGTERM || number == SIGINT)
+            _exit(EXIT_FAILURE);
+    return NULL;
+}
+
+int session_guard_begin(struct err *err)
+{
+    guard_ended = false;
+    int rc = pthread_create(&guard, NULL, run_guard, NULL);
+    return rc ? err_errno(err, rc, "start a thread") : 0;
+}
+
+void session_guard_end(void)
+{
+    guard_ended = true;
+    pthread_kill(guard, SIGHUP);
+    pthread_join(guard, NULL);
+}
+
+// --- Serving ---
+
 // READ requests are 128 KiB until this is raised: a half more throughput. Root only; otherwise it stays.
 static void raise_read_ahead(const char *point)
 {
@@ -128,32 +160,37 @@ static int make_session(struct session *s, struct err *err)
     return s->fuse ? 0 : err_set(err, EIO, "libfuse takes no session");
 }
 
+static int loop(struct session *s, struct err *err)
+{
+    struct fuse_loop_config *config = fuse_loop_cfg_create();
+    if (!config)
+        return err_errno(err, ENOMEM, "serve the mount");
+    fuse_loop_cfg_set_max_threads(config, s->stack->fuse_threads);
+    fuse_loop_cfg_set_idle_threads(config, 8);
+    // 0: unmounted, or exited by a signal
+    int rc = fuse_session_loop_mt(s->fuse, config);
+    fuse_loop_cfg_destroy(config);
+    return rc < 0 ? err_errno(err, -rc, "the session ended") : 0;
+}
+
 static int serve(struct session *s, struct err *err)
 {
     int rc = pthread_create(&s->herald, NULL, run_herald, s);
     if (rc)
         return err_errno(err, rc, "start a thread");
     rc = pthread_create(&s->watcher, NULL, run_watcher, s);
-    if (rc)
-        err_errno(err, rc, "start a thread");
-    struct fuse_loop_config *config = rc ? NULL : fuse_loop_cfg_create();
-    if (config) {
-        fuse_loop_cfg_set_max_threads(config, s->stack->fuse_threads);
-        fuse_loop_cfg_set_idle_threads(config, 8);
-        // 0: unmounted, or exited by a signal; a signal number would be libfuse's own handlers'
-        int loop = fuse_session_loop_mt(s->fuse, config);
-        if (loop < 0)
-            log_error("the session ended: %s", strerror(-loop));
-        fuse_loop_cfg_destroy(config);
+    if (!rc) {
+        rc = loop(s, err);
+        s->ended = true;
+        pthread_kill(s->watcher, SIGHUP); // ends its wait
+        pthread_join(s->watcher, NULL);
+    } else {
+        rc = err_errno(err, rc, "start a thread");
     }
     s->ended = true;
     sem_post(&s->served);
     pthread_join(s->herald, NULL);
-    if (rc)
-        return -rc;
-    pthread_kill(s->watcher, SIGHUP); // ends its wait
-    pthread_join(s->watcher, NULL);
-    return 0;
+    return rc;
 }
 
 void session_served(struct session *s)

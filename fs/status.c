@@ -12,6 +12,7 @@
 
 #define FAILURES_KEPT 32
 #define LOG_LINES_PER_SECOND 5
+#define FAILED_PATHS_MAX 4096
 
 struct failure {
     char *path, *reason;
@@ -22,6 +23,8 @@ struct status {
     pthread_mutex_t lock;
     struct status_sources sources;
     struct failure failures[FAILURES_KEPT]; // a ring
+    char *failed_paths[FAILED_PATHS_MAX];
+    size_t failed_path_count;
     uint64_t failed_count, stored_count, stored_plain_bytes, stored_bytes;
     time_t log_second;
     unsigned log_lines;
@@ -46,6 +49,8 @@ void status_free(struct status *status)
         free(status->failures[i].path);
         free(status->failures[i].reason);
     }
+    for (size_t i = 0; i < status->failed_path_count; i++)
+        free(status->failed_paths[i]);
     pthread_mutex_destroy(&status->lock);
     free(status);
 }
@@ -56,11 +61,55 @@ void status_set_sources(struct status *status, const struct status_sources *sour
     status->sources = *sources;
 }
 
+// --- Paths whose last write failed; under the lock ---
+
+static size_t find_failed(const struct status *status, const char *path)
+{
+    size_t i = 0;
+    while (i < status->failed_path_count && strcmp(status->failed_paths[i], path) != 0)
+        i++;
+    return i;
+}
+
+static void drop_failed(struct status *status, size_t i)
+{
+    if (i == status->failed_path_count)
+        return;
+    free(status->failed_paths[i]);
+    status->failed_path_count--;
+    memmove(&status->failed_paths[i], &status->failed_paths[i + 1],
+            (status->failed_path_count - i) * sizeof(*status->failed_paths));
+}
+
+static void keep_failed(struct status *status, const char *path)
+{
+    drop_failed(status, find_failed(status, path));
+    if (status->failed_path_count == FAILED_PATHS_MAX)
+        drop_failed(status, 0); // the oldest
+    char *copy = strdup(path);
+    if (copy)
+        status->failed_paths[status->failed_path_count++] = copy;
+}
+
+bool status_is_failed(struct status *status, const char *path)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&status->lock);
+    return find_failed(status, path) < status->failed_path_count;
+}
+
+void status_forget(struct status *status, const char *path)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&status->lock);
+    drop_failed(status, find_failed(status, path));
+}
+
+// --- Events ---
+
 void status_stored(struct status *status, const char *path, uint64_t plain_bytes,
                    uint64_t stored_bytes)
 {
-    (void)path;
     auto_unlock pthread_mutex_t *held = scope_lock(&status->lock);
+    drop_failed(status, find_failed(status, path));
     status->stored_count++;
     status->stored_plain_bytes += plain_bytes;
     status->stored_bytes += stored_bytes;
@@ -69,6 +118,7 @@ void status_stored(struct status *status, const char *path, uint64_t plain_bytes
 void status_failed(struct status *status, const char *path, const char *reason)
 {
     auto_unlock pthread_mutex_t *held = scope_lock(&status->lock);
+    keep_failed(status, path);
     struct failure *f = &status->failures[status->failed_count++ % FAILURES_KEPT];
     free(f->path);
     free(f->reason);

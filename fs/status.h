@@ -25,6 +25,10 @@ void status_set_sources(struct status *, const struct status_sources *);
 
 void status_stored(struct status *, const char *path, uint64_t plain_bytes, uint64_t stored_bytes);
 void status_failed(struct status *, const char *path, const char *reason);
+// Was the last write of this path a failure? What stands under it in the store, if anything, is older then. Remembered
+// until the path is stored or removed (for the last FAILED_PATHS_MAX paths).
+bool status_is_failed(struct status *, const char *path);
+void status_forget(struct status *, const char *path);
 // May a refusal be logged, or were there too many in this second (a crawler)? Counts what is held back.
 bool status_may_log(struct status *);
 

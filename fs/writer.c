@@ -28,10 +28,11 @@ struct writer {
     pthread_mutex_t lock; // what follows is under it
     enum state state;
     struct object_writer *object;
-    bool written;     // any byte or length was given since it was opened
-    bool holder_died; // some holder failed while the file was empty
-    bool mtime_set;   // by utimens: a later write does not change it
-    pid_t *groups;    // thread groups that opened or wrote it
+    bool written;      // any byte or length was given since it was opened
+    bool holder_died;  // some holder failed while the file was empty
+    bool closed_clean; // nothing was written, and its last holder closed it alive
+    bool mtime_set;    // by utimens: a later write does not change it
+    pid_t *groups;     // thread groups that opened or wrote it
     size_t group_count;
     pid_t last_tid; // whose group is known to be in `groups`
     struct err failure;
@@ -255,6 +256,7 @@ struct writer *writers_join(struct writers *all, const char *path, pid_t tid)
     if (w) {
         auto_unlock pthread_mutex_t *held = scope_lock(&w->lock);
         add_member(w, tid);
+        w->closed_clean = false;
     }
     return w;
 }
@@ -265,8 +267,9 @@ static int fail(struct writer *w, const struct err *failure)
     w->state = FAILED;
     w->failure = *failure;
     object_writer_free(take(w->object));
-    unlist(w);
+    // its inode is given up before the path can be created anew
     w->all->conf.failed(w->all->conf.ctx, w->path, &w->failure);
+    unlist(w);
     return -failure->code;
 }
 
@@ -333,9 +336,10 @@ int writer_write(struct writer *w, pid_t tid, uint64_t off, const void *bytes, s
     if (rc)
         return rc;
     if (off > OBJECT_SIZE_MAX - len)
-        return err_set(err, EFBIG, "a file has at most 2^63-1 bytes");
+        return err_set(err, EFBIG, "a file has at most 128 TiB");
     add_member(w, tid);
     w->written = true;
+    w->closed_clean = false;
     rc = put_bytes(w, off, bytes, len, err);
     if (rc)
         return latch(w, err);
@@ -365,7 +369,7 @@ int writer_truncate(struct writer *w, uint64_t size, struct err *err)
     if (rc || size == w->size)
         return rc;
     if (size > OBJECT_SIZE_MAX)
-        return err_set(err, EFBIG, "a file has at most 2^63-1 bytes");
+        return err_set(err, EFBIG, "a file has at most 128 TiB");
     w->written = true;
     if (size == 0)
         return start_anew(w, err);
@@ -409,24 +413,47 @@ static int commit(struct writer *w, struct err *err)
     return 0;
 }
 
-// Did the caller of this flush die as a writer? Latches.
-static int judge_death(struct writer *w, pid_t tid, pid_t group, struct err *err)
+// Latches the death of a writer.
+static int fail_of_death(struct writer *w, pid_t group, bool is_killed, int code, struct err *err)
 {
-    int code;
-    enum holder_exit exit = holders_exit(tid, &code);
-    if ((exit != HOLDER_KILLED && exit != HOLDER_FAILED) || w->all->conf.publish_failed)
-        return 0;
-    if (!is_member(w, group)) { // it only inherited the descriptor
-        w->holder_died |= !w->written;
-        return 0;
-    }
-    if (exit == HOLDER_KILLED)
+    if (is_killed)
         err_set(err, EIO, "its writer, process %d, was killed by signal %d: nothing was stored",
                 group, code);
     else
         err_set(err, EIO, "its writer, process %d, exited with status %d: nothing was stored",
                 group, code);
     return latch(w, err);
+}
+
+// Did the caller of this flush die as a writer?
+static int judge_death(struct writer *w, pid_t tid, pid_t group, enum holder_exit *out_exit,
+                       struct err *err)
+{
+    int code;
+    *out_exit = holders_exit(tid, &code);
+    bool is_bad = *out_exit == HOLDER_KILLED || *out_exit == HOLDER_FAILED;
+    if (!is_bad || w->all->conf.publish_failed)
+        return 0;
+    if (!is_member(w, group)) { // it only inherited the descriptor
+        w->holder_died |= !w->written;
+        return 0;
+    }
+    return fail_of_death(w, group, *out_exit == HOLDER_KILLED, code, err);
+}
+
+// Does any process that opened or wrote the file hold it still? A member that is just dying counts: its flush comes.
+static int look_for_holders(struct writer *w, bool *out_held, struct err *err)
+{
+    *out_held = false;
+    for (size_t i = 0; i < w->group_count; i++) {
+        int code;
+        enum holders_seen seen = holders_has(w->groups[i], w->ino, &code);
+        bool is_dying = seen == HOLDERS_FAILED || seen == HOLDERS_KILLED;
+        if (is_dying && !w->all->conf.publish_failed)
+            return fail_of_death(w, w->groups[i], seen == HOLDERS_KILLED, code, err);
+        *out_held |= is_dying || seen == HOLDERS_HELD;
+    }
+    return 0;
 }
 
 int writer_flush(struct writer *w, pid_t tid, struct err *err)
@@ -436,18 +463,27 @@ int writer_flush(struct writer *w, pid_t tid, struct err *err)
         return 0;
     if (w->state == FAILED)
         return err_copy(err, &w->failure);
+    w->last_tid = 0; // it may be reused after this
     pid_t group = holders_group(tid);
-    int rc = judge_death(w, tid, group, err);
-    if (rc || !w->written)
+    enum holder_exit exit;
+    int rc = judge_death(w, tid, group, &exit, err);
+    if (rc)
         return rc;
-    bool blind = group == 0 || holders_has(group, w->ino) == HOLDERS_BLIND;
-    for (size_t i = 0; i < w->group_count && !blind; i++) {
-        if (holders_has(w->groups[i], w->ino) == HOLDERS_HELD) {
-            rc = object_writer_sync(w->object, err);
-            return rc ? latch(w, err) : 0;
-        }
+    int code;
+    bool is_blind = group == 0 || holders_has(group, w->ino, &code) == HOLDERS_BLIND;
+    bool is_held = false;
+    if (!is_blind || !w->written)
+        rc = look_for_holders(w, &is_held, err);
+    if (rc)
+        return rc;
+    if (!w->written) { // there may be heirs who write: the last release commits
+        w->closed_clean = !is_held && exit == HOLDER_ALIVE;
+        return 0;
     }
-    return commit(w, err);
+    if (!is_held)
+        return commit(w, err);
+    rc = object_writer_sync(w->object, err);
+    return rc ? latch(w, err) : 0;
 }
 
 int writer_sync(struct writer *w, struct err *err)
@@ -469,7 +505,7 @@ static void commit_left(struct writer *w)
         return;
     struct err err;
     if (!w->written && w->holder_died) {
-        err_set(&err, EIO, "a process that held it failed before a byte was written");
+        err_set(&err, EIO, "a process that held it, or was to, failed before a byte was written");
         fail(w, &err);
         return;
     }
@@ -497,6 +533,14 @@ void writer_release(struct writer *w)
         free_writer(w);
 }
 
+void writer_drop(struct writer *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->holder_died |= !w->written;
+    pthread_mutex_unlock(&w->lock);
+    writer_release(w);
+}
+
 void writer_abandon(struct writer *w)
 {
     pthread_mutex_lock(&w->lock);
@@ -506,14 +550,12 @@ void writer_abandon(struct writer *w)
         free_writer(w);
 }
 
-// The session ended before the kernel released these: what a process still holds is not whole.
+// The session ended before the kernel released it. What was written and cleanly closed was committed by its flush, so what
+// is left is not whole; only of an empty file the release alone may be missing.
 static void end_unreleased(struct writer *w)
 {
-    bool is_held = false;
-    for (size_t i = 0; i < w->group_count; i++)
-        is_held |= holders_has(w->groups[i], w->ino) == HOLDERS_HELD;
     auto_unlock pthread_mutex_t *held = scope_lock(&w->lock);
-    if (!is_held) {
+    if (!w->written && w->closed_clean) {
         commit_left(w);
         return;
     }

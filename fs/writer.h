@@ -33,7 +33,7 @@ struct writers_conf {
 };
 
 int writers_new(const struct writers_conf *, struct writers **out, struct err *err);
-// What nobody holds open any more is committed, the rest aborted. All handles must have been released or forgotten.
+// What is still being written is aborted. All handles must have been released or abandoned.
 void writers_free(struct writers *);
 
 // Starts a file and its first handle, opened by thread `tid`. `ino` is what its descriptors show. -EBUSY: it is being
@@ -66,5 +66,7 @@ int writer_flush(struct writer *, pid_t tid, struct err *err);
 int writer_sync(struct writer *, struct err *err);
 // One handle less; the last one commits what is left, and frees.
 void writer_release(struct writer *);
+// One handle less that never reached who opened it: does not make an empty file.
+void writer_drop(struct writer *);
 // One handle less of a session that ended: nothing is committed here, writers_free judges what is left.
 void writer_abandon(struct writer *);

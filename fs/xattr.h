@@ -11,7 +11,7 @@
 enum xattr_name {
     XATTR_NONE,
     XATTR_KEY,   // of the object, without PREFIX
-    XATTR_STATE, // writing, sealed, unknown
+    XATTR_STATE, // writing, sealed, unknown; failed: its last write was, what is stored is older
     XATTR_STORED_SIZE,
     XATTR_ETAG,
     XATTR_LAST_MODIFIED, // by the store
@@ -24,7 +24,7 @@ enum xattr_name {
 
 struct xattr_facts {
     const char *path;
-    bool is_file, is_writing;
+    bool is_file, is_writing, is_failed;
     struct object_info info;
     struct timespec grace_until;
     uint8_t digest[PACK_DIGEST_BYTES];

@@ -73,6 +73,11 @@ static int confirm_file(const char *path, int fd, struct err *err)
         return 0;
     if (strcmp(state, "writing") == 0)
         return err_set(err, EBUSY, "%s: not in the store yet: it is still being written", path);
+    if (strcmp(state, "failed") == 0)
+        return err_set(err, EIO,
+                       "%s: the last write of it failed (see .bakfs/status.json); what is stored "
+                       "under that name is older",
+                       path);
     return err_set(err, EIO,
                    "%s: state %s: something is stored under that name, but bakfs did not "
                    "write it or cannot read its header",
@@ -87,6 +92,13 @@ static int confirm_one(const char *path, struct err *err)
         return held;
     auto_fd int fd = held;
     return confirm_file(path, fd, err);
+}
+
+// What was replaced in between is asked for again, once.
+static int confirm_now(const char *path, struct err *err)
+{
+    int rc = confirm_one(path, err);
+    return rc == -ESTALE ? confirm_one(path, err) : rc;
 }
 
 static int confirm_tree(const char *path, struct err *err)
@@ -104,7 +116,7 @@ static int confirm_tree(const char *path, struct err *err)
     for (FTSENT *entry; rc == 0 && (entry = fts_read(walk)); errno = 0) {
         if (entry->fts_info == FTS_F) {
             files++;
-            rc = confirm_one(entry->fts_path, err);
+            rc = confirm_now(entry->fts_path, err);
         } else if (entry->fts_info == FTS_DNR || entry->fts_info == FTS_ERR ||
                    entry->fts_info == FTS_NS) {
             rc = err_errno(err, entry->fts_errno, "%s", entry->fts_path);

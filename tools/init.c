@@ -308,6 +308,10 @@ static int tell(const struct init *in, struct err *err)
     printf("Next: bakfs mount%s%s\n",
            strcmp(in->conf_path, "/etc/bakfs/bakfs.conf") == 0 ? "" : " -c ",
            strcmp(in->conf_path, "/etc/bakfs/bakfs.conf") == 0 ? "" : in->conf_path);
+    if (fflush(stdout) != 0 || ferror(stdout))
+        return err_set(err, EIO,
+                       "the recovery sheet could not be shown; no configuration was written, so "
+                       "that no backup is sealed for an escrow key nobody has");
     return 0;
 }
 
@@ -330,8 +334,8 @@ static int init(struct init *in, struct err *err)
     if (rc == 0)
         rc = make_places(in, err);
     if (rc == 0)
-        rc = make_files(in, err);
-    return rc == 0 ? tell(in, err) : rc;
+        rc = tell(in, err); // first: the escrow key is shown this once
+    return rc == 0 ? make_files(in, err) : rc;
 }
 
 int verb_init(int argc, char **argv)

@@ -42,6 +42,7 @@ struct blocks {
     void *reclaim_ctx;
     struct tally memory, spooled;
     uint64_t heads; // blocks in memory of BLOCK_HEAD
+    uint64_t puts;  // blocks that came back, counted
     uint64_t reserved_bytes;
     uint64_t memory_peak_bytes, spool_peak_bytes;
     struct pages *free_pages;
@@ -225,12 +226,13 @@ static int place(struct blocks *b, struct block *block, struct err *err)
         }
         bool wait = waits_for_memory(b, block->user);
         if (!wait && !spool_full) {
+            uint64_t puts = b->puts;
             int rc = take_slot(b, block, &why);
             if (rc == 0)
                 return 0;
             if (rc != -ENOSPC)
                 return err_copy(err, &why);
-            spool_full = true;
+            spool_full = b->puts == puts; // else one came back while the spool was asked
             continue;
         }
         if (!wait && !waits_for_anything(b, block->user))
@@ -289,6 +291,7 @@ void block_put(struct block *block)
     if (!block->memory)
         spool_put(b->spool, block->slot); // before it counts as free: whoever waits may take it
     pthread_mutex_lock(&b->lock);
+    b->puts++;
     count_phase(tally_of(block), block->phase, -1);
     struct pages *rest = NULL;
     if (block->memory)

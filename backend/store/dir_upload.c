@@ -112,8 +112,9 @@ int dir_put_part(struct store *store, const char *key, const char *id, unsigned 
         rc = dir_write_body(fd, off, body, key, err);
     if (rc < 0)
         return rc;
-    // the disk begins now: less is left for the sync at the end. What fails here fails again there.
-    (void)sync_file_range(fd, (off_t)off, (off_t)body->size, SYNC_FILE_RANGE_WRITE);
+    // A write error of the disk is told to descriptors that were open then, not to the one that syncs at the end.
+    if (fdatasync(fd) != 0)
+        return err_errno(err, errno, "write part %u of '%s' to disk", number, key);
     *out = (struct store_part){.number = number, .size = body->size};
     snprintf(out->etag, sizeof(out->etag), "%" PRIx64 "-%" PRIx64, off, body->size);
     return 0;

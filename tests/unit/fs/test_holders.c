@@ -40,17 +40,18 @@ static void descriptors_are_known_by_inode(void **state)
     int fd = mkstemp(path);
     struct stat stat;
     assert_int_equal(fstat(fd, &stat), 0);
-    assert_int_equal(holders_has(getpid(), stat.st_ino), HOLDERS_HELD);
+    int code;
+    assert_int_equal(holders_has(getpid(), stat.st_ino, &code), HOLDERS_HELD);
     int copy = dup(fd);
     close(fd);
-    assert_int_equal(holders_has(getpid(), stat.st_ino), HOLDERS_HELD);
+    assert_int_equal(holders_has(getpid(), stat.st_ino, &code), HOLDERS_HELD);
     close(copy);
-    assert_int_equal(holders_has(getpid(), stat.st_ino), HOLDERS_NONE);
+    assert_int_equal(holders_has(getpid(), stat.st_ino, &code), HOLDERS_NONE);
     int reading = open(path, O_RDONLY | O_CLOEXEC);
-    assert_int_equal(holders_has(getpid(), stat.st_ino), HOLDERS_NONE); // it cannot write
+    assert_int_equal(holders_has(getpid(), stat.st_ino, &code), HOLDERS_NONE); // it cannot write
     close(reading);
     unlink(path);
-    assert_int_equal(holders_has(0x3fffffff, 1), HOLDERS_NONE);
+    assert_int_equal(holders_has(0x3fffffff, 1, &code), HOLDERS_NONE);
 }
 
 // A zombie is past PF_EXITING and keeps its exit code: what a flush from an exiting process shows.
@@ -86,12 +87,49 @@ static void deaths_are_told_apart(void **state)
     }
 }
 
+_Noreturn static void *wait_for_ever(void *arg)
+{
+    (void)arg;
+    for (;;) // until the process ends
+        pause();
+}
+
+static void *end_the_process(void *arg)
+{
+    _exit(*(int *)arg);
+}
+
+// At the exit of one thread the kernel ends the others as by a signal: that is not a death.
+static void threads_that_are_ended_do_not_die(void **state)
+{
+    (void)state;
+    if (!holders_can_see())
+        skip();
+    for (int status = 0; status <= 1; status++) {
+        pid_t child = fork();
+        if (child == 0) {
+            pthread_t thread;
+            for (int i = 0; i < 4; i++)
+                pthread_create(&thread, NULL, wait_for_ever, NULL);
+            pthread_create(&thread, NULL, end_the_process, &status);
+            wait_for_ever(NULL);
+        }
+        siginfo_t info;
+        waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT);
+        int code;
+        assert_int_equal(holders_exit(child, &code), status ? HOLDER_FAILED : HOLDER_EXITED);
+        assert_int_equal(code, status);
+        waitpid(child, NULL, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_thread_belongs_to_its_process),
         cmocka_unit_test(descriptors_are_known_by_inode),
         cmocka_unit_test(deaths_are_told_apart),
+        cmocka_unit_test(threads_that_are_ended_do_not_die),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -83,8 +83,15 @@ static void numbers_are_unlike_others(void **state)
     assert_string_equal(nodes_by_ino(nodes, NODE_ROOT_INO)->path, "");
     nodes_forget(nodes, NODE_ROOT_INO, 5); // stays
     assert_non_null(nodes_by_ino(nodes, NODE_ROOT_INO));
-    nodes_detach(nodes, PATH);
-    nodes_detach(nodes, "never/2026-11-22/seen");
+    struct node *node = nodes_found(nodes, PATH, NODE_FILE, &file);
+    nodes_detach(nodes, PATH, "other");
+    assert_true(nodes_is_current(nodes, node));
+    assert_false(nodes_update(nodes, node, "other", &file));
+    struct tree_stat next = file_of("b");
+    assert_true(nodes_update(nodes, node, "a", &next));
+    nodes_detach(nodes, PATH, "b");
+    assert_false(nodes_is_current(nodes, node));
+    nodes_detach(nodes, "never/2026-11-22/seen", NULL);
 }
 
 int main(void)

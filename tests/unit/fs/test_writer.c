@@ -299,16 +299,38 @@ static void an_ended_session_judges_what_is_left(void **state)
     assert_false(is_stored());
 }
 
-static void an_ended_session_commits_what_was_closed(void **state)
+static void an_ended_session_believes_no_silence(void **state)
 {
     (void)state;
     struct writer *w = begin();
     write_text(w, 0, "x");
+    let_go(); // not held any more, but no flush said that it was closed well
+    writer_abandon(w);
+    writers_free(take(fix.writers));
+    assert_int_equal(fix.committed, 0);
+    assert_false(is_stored());
+}
+
+static void an_ended_session_keeps_a_touched_file(void **state)
+{
+    (void)state;
+    struct err err;
+    struct writer *w = begin();
     let_go();
-    writer_abandon(w); // closed by its writer; only the release was lost
+    assert_int_equal(writer_flush(w, getpid(), &err), 0);
+    writer_abandon(w); // only the release was lost
     writers_free(take(fix.writers));
     assert_int_equal(fix.committed, 1);
     assert_true(is_stored());
+}
+
+static void an_open_that_never_arrived_makes_no_file(void **state)
+{
+    (void)state;
+    writer_drop(begin());
+    assert_int_equal(fix.committed, 0);
+    assert_int_equal(fix.failed, 1);
+    assert_false(is_stored());
 }
 
 int main(void)
@@ -324,7 +346,9 @@ int main(void)
         WRITER_TEST(the_later_of_two_is_told),
         WRITER_TEST(drain_waits_for_the_last),
         WRITER_TEST(an_ended_session_judges_what_is_left),
-        WRITER_TEST(an_ended_session_commits_what_was_closed),
+        WRITER_TEST(an_ended_session_believes_no_silence),
+        WRITER_TEST(an_ended_session_keeps_a_touched_file),
+        WRITER_TEST(an_open_that_never_arrived_makes_no_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

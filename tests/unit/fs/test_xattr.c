@@ -50,6 +50,8 @@ static void what_is_not_known_is_not_there(void **state)
     struct xattr_facts writing = {.path = "a/b/c", .is_file = true, .is_writing = true};
     assert_string_equal(value_of("user.bakfs.state", &writing), "writing");
     assert_null(value_of("user.bakfs.etag", &writing));
+    struct xattr_facts failed = {.path = "a/b/c", .is_file = true, .is_failed = true};
+    assert_string_equal(value_of("user.bakfs.state", &failed), "failed");
     struct xattr_facts foreign = {
         .path = "a/b/c", .is_file = true, .info = {.header = {.state = SEAL_FOREIGN}}};
     assert_string_equal(value_of("user.bakfs.state", &foreign), "unknown");
