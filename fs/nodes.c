@@ -138,18 +138,14 @@ struct node *nodes_found(struct nodes *nodes, const char *path, enum node_kind k
     return node;
 }
 
-void nodes_set(struct nodes *nodes, struct node *node, const struct tree_stat *stat)
-{
-    auto_unlock pthread_mutex_t *held = scope_lock(&nodes->lock);
-    node->stat = *stat;
-}
-
 bool nodes_update(struct nodes *nodes, struct node *node, const char *etag,
                   const struct tree_stat *stat)
 {
     auto_unlock pthread_mutex_t *held = scope_lock(&nodes->lock);
     if (strcmp(node->stat.info.stat.etag, etag) != 0)
         return false;
+    if (*etag)
+        node->before = node->stat;
     node->stat = *stat;
     return true;
 }
@@ -160,6 +156,18 @@ void nodes_committed(struct nodes *nodes, const char *path, const struct tree_st
     struct node *node = find_path(nodes, path);
     if (node && node->kind == NODE_FILE && !*node->stat.info.stat.etag)
         node->stat = *stat;
+}
+
+void nodes_given_up(struct nodes *nodes, const char *path)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&nodes->lock);
+    struct node *node = find_path(nodes, path);
+    if (!node || *node->stat.info.stat.etag)
+        return;
+    if (*node->before.info.stat.etag)
+        node->stat = node->before;
+    else
+        detach(nodes, node);
 }
 
 struct tree_stat nodes_stat(struct nodes *nodes, const struct node *node)

@@ -27,9 +27,10 @@ struct node {
     uint64_t ino;
     enum node_kind kind;
     char *path; // "" for the root
-    // below: by nodes_stat and nodes_set only
+    // below: by the functions of this page only
     struct tree_stat stat;
-    bool current; // the path still leads here
+    struct tree_stat before; // what it stood for when the file began to be overwritten
+    bool current;            // the path still leads here
     uint64_t lookups;
 };
 
@@ -42,15 +43,16 @@ struct node *nodes_by_ino(struct nodes *, uint64_t ino);
 // NULL: no memory.
 struct node *nodes_found(struct nodes *, const char *path, enum node_kind kind,
                          const struct tree_stat *stat);
-// A file of this mount's own: a node for what is being written, or whose new object was just stored.
-void nodes_set(struct nodes *, struct node *, const struct tree_stat *stat);
-// The same if it still stands for the object `etag` ("": what is being written). False: it went on, nothing was done.
+// A new stat for a node that still stands for the object `etag` ("": what is being written). False: it went on, nothing was
+// done. An update to what is being written (no ETag) is undone by nodes_given_up.
 bool nodes_update(struct nodes *, struct node *, const char *etag, const struct tree_stat *stat);
 struct tree_stat nodes_stat(struct nodes *, const struct node *);
 bool nodes_is_current(struct nodes *, const struct node *);
 // The file under `path` was stored: the node that stood for it while it was written goes on with the new object's stat.
 void nodes_committed(struct nodes *, const char *path, const struct tree_stat *stat);
 // The path leads elsewhere, or nowhere: the next lookup makes a new node.
+// What was written under `path` was given up: its node stands again for what it stood before, or for nothing.
+void nodes_given_up(struct nodes *, const char *path);
 // Only if its node stands for the object `etag`; NULL: whatever it stands for.
 void nodes_detach(struct nodes *, const char *path, const char *etag);
 void nodes_forget(struct nodes *, uint64_t ino, uint64_t lookups);

@@ -246,7 +246,7 @@ static int open_for_writing(fuse_req_t req, struct node *node, struct handle *h,
     h->etag[0] = '\0';
     rc = open_writer(stack, h, node, fi->flags, tid, &old, err);
     if (rc)
-        nodes_update(stack->nodes, node, "", &old);
+        nodes_given_up(stack->nodes, node->path);
     return rc;
 }
 
@@ -343,8 +343,8 @@ void on_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
     struct read_pieces pieces;
     if (!rc)
         rc = reader_get(h->reader, (uint64_t)off, size, h->direct, &pieces, &err);
-    if (rc == -ESTALE)
-        rc = -EIO; // in mid-read there is no way over to the new one
+    if (rc == -ESTALE || rc == -ENOENT)
+        rc = -EIO; // in mid-read there is no way over to what stands there now
     if (rc) {
         ops_refuse(req, "read", h->path, rc, &err);
         return;

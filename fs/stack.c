@@ -164,7 +164,7 @@ static void committed(void *ctx, const char *path, const struct object_info *inf
 static void failed(void *ctx, const char *path, const struct err *err)
 {
     struct stack *stack = ctx;
-    nodes_detach(stack->nodes, path, "");
+    nodes_given_up(stack->nodes, path);
     status_failed(stack->status, path, err->text);
     log_error("not stored: %s path=%s", err->text, path);
 }

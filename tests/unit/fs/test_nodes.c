@@ -67,6 +67,23 @@ static void a_file_of_our_own_keeps_its_inode(void **state)
     assert_string_equal(nodes_stat(nodes, node).info.stat.etag, "a");
 }
 
+static void a_failed_overwrite_is_undone(void **state)
+{
+    (void)state;
+    struct tree_stat writing = {.kind = TREE_FILE}, stored = file_of("a");
+    struct node *node = nodes_found(nodes, PATH, NODE_FILE, &stored);
+    assert_true(nodes_update(nodes, node, "a", &writing));
+    nodes_given_up(nodes, PATH);
+    assert_true(nodes_is_current(nodes, node));
+    assert_string_equal(nodes_stat(nodes, node).info.stat.etag, "a");
+    nodes_given_up(nodes, PATH); // nothing is being written
+    assert_string_equal(nodes_stat(nodes, node).info.stat.etag, "a");
+
+    struct node *created = nodes_found(nodes, "db1/2026-11-22/new", NODE_FILE, &writing);
+    nodes_given_up(nodes, "db1/2026-11-22/new");
+    assert_false(nodes_is_current(nodes, created));
+}
+
 static void another_kind_is_another_inode(void **state)
 {
     (void)state;
@@ -98,9 +115,8 @@ int main(void)
 {
 #define NODES_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        NODES_TEST(one_inode_per_etag),
-        NODES_TEST(a_file_of_our_own_keeps_its_inode),
-        NODES_TEST(another_kind_is_another_inode),
+        NODES_TEST(one_inode_per_etag),           NODES_TEST(a_file_of_our_own_keeps_its_inode),
+        NODES_TEST(a_failed_overwrite_is_undone), NODES_TEST(another_kind_is_another_inode),
         NODES_TEST(numbers_are_unlike_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
