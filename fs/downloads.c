@@ -189,7 +189,7 @@ static unsigned find_blocks(struct readers *rs, struct job *job)
     return have;
 }
 
-// Memory for packed bytes beyond the downloader's own. Not under the lock.
+// Memory for fetched bytes beyond the downloader's own. Not under the lock.
 static bool reserve_packed(struct readers *rs, uint64_t bytes)
 {
     while (!blocks_reserve(rs->blocks, bytes)) {
@@ -205,8 +205,9 @@ static bool reserve_packed(struct readers *rs, uint64_t bytes)
 
 static uint64_t packed_beyond(const struct job *job)
 {
-    uint64_t packed = packed_bytes(job->handle, job->first, job->first + job->count - 1);
-    return packed > BLOCK_BYTES ? packed - BLOCK_BYTES : 0;
+    // they are there twice for a moment: as fetched, and with their seal opened
+    uint64_t both = 2 * packed_bytes(job->handle, job->first, job->first + job->count - 1);
+    return both > BLOCK_BYTES ? both - BLOCK_BYTES : 0;
 }
 
 // Cuts the job to the memory there is. Under the lock, which it lets go of. *out_reserved: packed bytes accounted.
