@@ -1,167 +1,13 @@
-#include "fs/writer.h"
+#include "fs/writer_impl.h"
 
 #include "backend/base/num.h"
 #include "backend/base/scope.h"
 #include "fs/holders.h"
 
 #include <errno.h>
-#include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
 
-enum state { WRITING, COMMITTED, FAILED };
-
-struct writer {
-    struct writers *all;
-    char *path;
-    uint64_t ino;
-    struct store_cond cond;
-    char if_match[STORE_ETAG_BYTES];
-    // read without a lock
-    _Atomic uint64_t size, acked_bytes;
-    _Atomic int64_t mtime_ns;
-    // under all->lock
-    unsigned handles;
-    struct writer *next;
-    bool listed;
-
-    pthread_mutex_t lock; // what follows is under it
-    enum state state;
-    struct object_writer *object;
-    bool written;      // any byte or length was given since it was opened
-    bool holder_died;  // some holder failed while the file was empty
-    bool closed_clean; // nothing was written, and its last holder closed it alive
-    bool mtime_set;    // by utimens: a later write does not change it
-    pid_t *groups;     // thread groups that opened or wrote it
-    size_t group_count;
-    pid_t last_tid; // whose group is known to be in `groups`
-    struct err failure;
-    struct object_info info;
-};
-
-struct writers {
-    struct writers_conf conf;
-    pthread_mutex_t lock;
-    pthread_cond_t fewer;
-    struct writer *first; // those in state WRITING
-    unsigned count;
-};
-
-// --- The table ---
-
-int writers_new(const struct writers_conf *conf, struct writers **out, struct err *err)
-{
-    struct writers *all = calloc(1, sizeof(*all));
-    if (!all)
-        return err_errno(err, ENOMEM, "make the table of writers");
-    all->conf = *conf;
-    pthread_mutex_init(&all->lock, NULL);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&all->fewer, &attr);
-    pthread_condattr_destroy(&attr);
-    *out = all;
-    return 0;
-}
-
-static struct writer *find(struct writers *all, const char *path)
-{
-    struct writer *w = all->first;
-    while (w && strcmp(w->path, path) != 0)
-        w = w->next;
-    return w;
-}
-
-static void unlist(struct writer *w)
-{
-    auto_unlock pthread_mutex_t *held = scope_lock(&w->all->lock);
-    if (!w->listed)
-        return;
-    struct writer **link = &w->all->first;
-    while (*link != w)
-        link = &(*link)->next;
-    *link = w->next;
-    w->listed = false;
-    w->all->count--;
-    pthread_cond_broadcast(&w->all->fewer);
-}
-
-bool writers_is_writing(struct writers *all, const char *path)
-{
-    auto_unlock pthread_mutex_t *held = scope_lock(&all->lock);
-    return find(all, path) != NULL;
-}
-
-bool writers_is_writing_below(struct writers *all, const char *dir)
-{
-    size_t len = strlen(dir);
-    auto_unlock pthread_mutex_t *held = scope_lock(&all->lock);
-    const struct writer *w = all->first;
-    while (w && (strncmp(w->path, dir, len) != 0 || w->path[len] != '/'))
-        w = w->next;
-    return w != NULL;
-}
-
-static struct writer_look look_at(const struct writer *w)
-{
-    int64_t ns = w->mtime_ns;
-    int64_t sec = ns / 1000000000, rest = ns % 1000000000;
-    if (rest < 0) {
-        sec--;
-        rest += 1000000000;
-    }
-    return (struct writer_look){
-        .size = w->size,
-        .acked_bytes = w->acked_bytes,
-        .mtime = {.tv_sec = sec, .tv_nsec = rest},
-    };
-}
-
-bool writers_look(struct writers *all, const char *path, struct writer_look *out)
-{
-    auto_unlock pthread_mutex_t *held = scope_lock(&all->lock);
-    const struct writer *w = find(all, path);
-    if (w)
-        *out = look_at(w);
-    return w != NULL;
-}
-
-void writers_each(struct writers *all,
-                  void (*each)(void *ctx, const char *path, const struct writer_look *), void *ctx)
-{
-    auto_unlock pthread_mutex_t *held = scope_lock(&all->lock);
-    for (const struct writer *w = all->first; w; w = w->next) {
-        struct writer_look look = look_at(w);
-        each(ctx, w->path, &look);
-    }
-}
-
-unsigned writers_count(struct writers *all)
-{
-    auto_unlock pthread_mutex_t *held = scope_lock(&all->lock);
-    return all->count;
-}
-
-unsigned writers_drain(struct writers *all, uint64_t deadline_ms)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)(deadline_ms / 1000);
-    until.tv_nsec += (long)(deadline_ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
-    auto_unlock pthread_mutex_t *held = scope_lock(&all->lock);
-    while (all->count > 0 && pthread_cond_timedwait(&all->fewer, &all->lock, &until) == 0)
-        continue;
-    return all->count;
-}
-
-// --- One file ---
-
-static void set_mtime_now(struct writer *w)
+void writer_set_mtime_now(struct writer *w)
 {
     struct timespec now = w->all->conf.store->ops->now(w->all->conf.store);
     w->mtime_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
@@ -176,7 +22,7 @@ static bool is_member(const struct writer *w, pid_t group)
 }
 
 // Whoever opens or writes becomes a member. One that cannot be seen does not: its flush is judged as blind.
-static void add_member(struct writer *w, pid_t tid)
+void writer_add_member(struct writer *w, pid_t tid)
 {
     if (tid == w->last_tid)
         return;
@@ -191,74 +37,18 @@ static void add_member(struct writer *w, pid_t tid)
     w->last_tid = tid;
 }
 
-static int start_object(struct writer *w, struct err *err)
+int writer_start_object(struct writer *w, struct err *err)
 {
     return object_create(w->all->conf.object, w->path, &w->cond, &w->object, err);
 }
 
-static void free_writer(struct writer *w)
+void writer_destroy(struct writer *w)
 {
     object_writer_free(w->object);
     pthread_mutex_destroy(&w->lock);
     free(w->groups);
     free(w->path);
     free(w);
-}
-
-int writers_begin(struct writers *all, const char *path, uint64_t ino,
-                  const struct store_cond *cond, pid_t tid, struct writer **out, struct err *err)
-{
-    struct writer *w = calloc(1, sizeof(*w));
-    if (!w || !(w->path = strdup(path))) {
-        free(w);
-        return err_errno(err, ENOMEM, "open '%s'", path);
-    }
-    pthread_mutex_init(&w->lock, NULL);
-    w->all = all;
-    w->ino = ino;
-    w->handles = 1;
-    w->cond = *cond;
-    if (cond->if_match) {
-        snprintf(w->if_match, sizeof(w->if_match), "%s", cond->if_match);
-        w->cond.if_match = w->if_match;
-    }
-    set_mtime_now(w);
-    add_member(w, tid);
-    int rc = start_object(w, err);
-    if (rc) {
-        free_writer(w);
-        return rc;
-    }
-    pthread_mutex_lock(&all->lock);
-    if (find(all, path)) {
-        rc = err_set(err, EBUSY, "'%s' is being written already", path);
-    } else {
-        w->next = all->first;
-        all->first = w;
-        w->listed = true;
-        all->count++;
-    }
-    pthread_mutex_unlock(&all->lock);
-    if (rc)
-        free_writer(w);
-    else
-        *out = w;
-    return rc;
-}
-
-struct writer *writers_join(struct writers *all, const char *path, pid_t tid)
-{
-    pthread_mutex_lock(&all->lock);
-    struct writer *w = find(all, path);
-    if (w)
-        w->handles++;
-    pthread_mutex_unlock(&all->lock);
-    if (w) {
-        auto_unlock pthread_mutex_t *held = scope_lock(&w->lock);
-        add_member(w, tid);
-        w->closed_clean = false;
-    }
-    return w;
 }
 
 // Latches; nothing will be stored. Called with the lock.
@@ -269,7 +59,7 @@ static int fail(struct writer *w, const struct err *failure)
     object_writer_free(take(w->object));
     // its inode is given up before the path can be created anew
     w->all->conf.failed(w->all->conf.ctx, w->path, &w->failure);
-    unlist(w);
+    writers_unlist(w);
     return -failure->code;
 }
 
@@ -337,7 +127,7 @@ int writer_write(struct writer *w, pid_t tid, uint64_t off, const void *bytes, s
         return rc;
     if (off > OBJECT_SIZE_MAX - len)
         return err_set(err, EFBIG, "a file has at most 128 TiB");
-    add_member(w, tid);
+    writer_add_member(w, tid);
     w->written = true;
     w->closed_clean = false;
     rc = put_bytes(w, off, bytes, len, err);
@@ -347,7 +137,7 @@ int writer_write(struct writer *w, pid_t tid, uint64_t off, const void *bytes, s
         w->size = off + len;
     w->acked_bytes = object_writer_acked(w->object);
     if (!w->mtime_set)
-        set_mtime_now(w);
+        writer_set_mtime_now(w);
     return 0;
 }
 
@@ -355,7 +145,7 @@ int writer_write(struct writer *w, pid_t tid, uint64_t off, const void *bytes, s
 static int start_anew(struct writer *w, struct err *err)
 {
     object_writer_free(take(w->object));
-    int rc = start_object(w, err);
+    int rc = writer_start_object(w, err);
     if (rc)
         return latch(w, err);
     w->size = 0;
@@ -398,7 +188,7 @@ static int commit(struct writer *w, struct err *err)
     if (rc)
         return latch(w, err);
     struct object_times times = {
-        .mtime = look_at(w).mtime,
+        .mtime = writer_look(w).mtime,
         .committed = w->all->conf.store->ops->now(w->all->conf.store),
         .complete = SEAL_COMPLETE_UNKNOWN,
     };
@@ -409,7 +199,7 @@ static int commit(struct writer *w, struct err *err)
     w->state = COMMITTED;
     // known to the tree before it leaves the table, or it would not be there in between
     w->all->conf.committed(w->all->conf.ctx, w->path, &w->info);
-    unlist(w);
+    writers_unlist(w);
     return 0;
 }
 
@@ -530,7 +320,7 @@ void writer_release(struct writer *w)
     }
     pthread_mutex_unlock(&w->lock);
     if (last)
-        free_writer(w);
+        writer_destroy(w);
 }
 
 void writer_drop(struct writer *w)
@@ -547,12 +337,12 @@ void writer_abandon(struct writer *w)
     bool last = add_handles(w, -1) == 0 && w->state != WRITING;
     pthread_mutex_unlock(&w->lock);
     if (last)
-        free_writer(w);
+        writer_destroy(w);
 }
 
 // The session ended before the kernel released it. What was written and cleanly closed was committed by its flush, so what
 // is left is not whole; only of an empty file the release alone may be missing.
-static void end_unreleased(struct writer *w)
+void writer_end_unreleased(struct writer *w)
 {
     auto_unlock pthread_mutex_t *held = scope_lock(&w->lock);
     if (!w->written && w->closed_clean) {
@@ -562,18 +352,4 @@ static void end_unreleased(struct writer *w)
     struct err err;
     err_set(&err, EIO, "the mount ended while it was being written: nothing was stored");
     fail(w, &err);
-}
-
-void writers_free(struct writers *all)
-{
-    if (!all)
-        return;
-    while (all->first) {
-        struct writer *w = all->first;
-        end_unreleased(w); // takes it off the list
-        free_writer(w);
-    }
-    pthread_cond_destroy(&all->fewer);
-    pthread_mutex_destroy(&all->lock);
-    free(all);
 }

@@ -1,0 +1,61 @@
+// Inside the writers: what writer.c (one file) and writers.c (the table) share.
+#pragma once
+
+#include "fs/writer.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum state { WRITING, COMMITTED, FAILED };
+
+struct writer {
+    struct writers *all;
+    char *path;
+    uint64_t ino;
+    struct store_cond cond;
+    char if_match[STORE_ETAG_BYTES];
+    // read without a lock
+    _Atomic uint64_t size, acked_bytes;
+    _Atomic int64_t mtime_ns;
+    // under all->lock
+    unsigned handles;
+    struct writer *next;
+    bool listed;
+
+    pthread_mutex_t lock; // what follows is under it
+    enum state state;
+    struct object_writer *object;
+    bool written;      // any byte or length was given since it was opened
+    bool holder_died;  // some holder failed while the file was empty
+    bool closed_clean; // nothing was written, and its last holder closed it alive
+    bool mtime_set;    // by utimens: a later write does not change it
+    pid_t *groups;     // thread groups that opened or wrote it
+    size_t group_count;
+    pid_t last_tid; // whose group is known to be in `groups`
+    struct err failure;
+    struct object_info info;
+};
+
+struct writers {
+    struct writers_conf conf;
+    pthread_mutex_t lock;
+    pthread_cond_t fewer;
+    struct writer *first; // those in state WRITING
+    unsigned count;
+};
+
+// --- writers.c ---
+
+void writers_unlist(struct writer *);
+struct writer_look writer_look(const struct writer *);
+
+// --- writer.c ---
+
+void writer_set_mtime_now(struct writer *);
+// Whoever opens or writes becomes a member. One that cannot be seen does not: its flush is judged as blind. With the lock,
+// or before anybody else knows the writer.
+void writer_add_member(struct writer *, pid_t tid);
+int writer_start_object(struct writer *, struct err *);
+void writer_destroy(struct writer *);
+// The session ended before the kernel released it: stores it only if nothing can be missing.
+void writer_end_unreleased(struct writer *);
