@@ -231,11 +231,14 @@ static int judge_death(struct writer *w, pid_t tid, pid_t group, enum holder_exi
     return fail_of_death(w, group, *out_exit == HOLDER_KILLED, code, err);
 }
 
-// Does any process that opened or wrote the file hold it still? A member that is just dying counts: its flush comes.
-static int look_for_holders(struct writer *w, bool *out_held, struct err *err)
+// Does any process that opened or wrote the file hold it still? A member that is just dying counts: its flush comes. `but`
+// is not asked: it is exiting, and this flush is its last.
+static int look_for_holders(struct writer *w, pid_t but, bool *out_held, struct err *err)
 {
     *out_held = false;
     for (size_t i = 0; i < w->group_count; i++) {
+        if (w->groups[i] == but)
+            continue;
         int code;
         enum holders_seen seen = holders_has(w->groups[i], w->ino, &code);
         bool is_dying = seen == HOLDERS_FAILED || seen == HOLDERS_KILLED;
@@ -263,7 +266,7 @@ int writer_flush(struct writer *w, pid_t tid, struct err *err)
     bool is_blind = group == 0 || holders_has(group, w->ino, &code) == HOLDERS_BLIND;
     bool is_held = false;
     if (!is_blind || !w->written)
-        rc = look_for_holders(w, &is_held, err);
+        rc = look_for_holders(w, exit == HOLDER_ALIVE ? 0 : group, &is_held, err);
     if (rc)
         return rc;
     if (!w->written) { // there may be heirs who write: the last release commits
