@@ -56,6 +56,7 @@ void on_mknod(fuse_req_t, fuse_ino_t parent, const char *name, mode_t, dev_t);
 void on_symlink(fuse_req_t, const char *target, fuse_ino_t parent, const char *name);
 void on_link(fuse_req_t, fuse_ino_t, fuse_ino_t parent, const char *name);
 // ops_dir.c
+void ops_close_left_dirs(void); // as ops_close_left
 void on_opendir(fuse_req_t, fuse_ino_t, struct fuse_file_info *);
 void on_readdir(fuse_req_t, fuse_ino_t, size_t, off_t, struct fuse_file_info *);
 void on_releasedir(fuse_req_t, fuse_ino_t, struct fuse_file_info *);

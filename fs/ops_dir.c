@@ -15,16 +15,46 @@ struct dir_name {
 };
 
 struct dir_handle {
+    struct dir_handle *next,
+        **link; // of all open ones, so that a session that ends early frees them
     struct dir_name *names;
     size_t count, room;
 };
 
+static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct dir_handle *open_dirs;
+
+static struct dir_handle *new_handle(void)
+{
+    struct dir_handle *dir = calloc(1, sizeof(*dir));
+    if (!dir)
+        return NULL;
+    auto_unlock pthread_mutex_t *held = scope_lock(&open_lock);
+    dir->next = open_dirs;
+    dir->link = &open_dirs;
+    if (dir->next)
+        dir->next->link = &dir->next;
+    open_dirs = dir;
+    return dir;
+}
+
 static void free_handle(struct dir_handle *dir)
 {
+    pthread_mutex_lock(&open_lock);
+    *dir->link = dir->next;
+    if (dir->next)
+        dir->next->link = dir->link;
+    pthread_mutex_unlock(&open_lock);
     for (size_t i = 0; i < dir->count; i++)
         free(dir->names[i].name);
     free(dir->names);
     free(dir);
+}
+
+void ops_close_left_dirs(void)
+{
+    while (open_dirs)
+        free_handle(open_dirs);
 }
 
 static int add_name(struct dir_handle *dir, const char *name, mode_t type)
@@ -161,7 +191,7 @@ static int fill_dir(struct stack *stack, const struct node *node, struct dir_han
 void on_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct node *node = ops_node(req, ino);
-    struct dir_handle *dir = calloc(1, sizeof(*dir));
+    struct dir_handle *dir = new_handle();
     if (!dir) {
         fuse_reply_err(req, ENOMEM);
         return;

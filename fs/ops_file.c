@@ -333,8 +333,13 @@ void on_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
     struct stack *stack = ops_stack(req);
     struct handle *h = from_fi(fi);
     if (h->text) {
-        size_t at = min_u64((uint64_t)off, h->text_len);
-        fuse_reply_buf(req, h->text + at, min_u64(size, h->text_len - at));
+        size_t at = min_u64((uint64_t)off, h->text_len), len = min_u64(size, h->text_len - at);
+        // a copy: once the answer is read the file may be closed, before the reply returns
+        auto_free char *copy = malloc(len + 1);
+        if (copy)
+            fuse_reply_buf(req, memcpy(copy, h->text + at, len), len);
+        else
+            fuse_reply_err(req, ENOMEM);
         return;
     }
     const struct node *node = ops_node(req, ino);

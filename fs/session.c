@@ -225,6 +225,7 @@ int session_run(struct stack *stack, const char *point, void (*ready)(void *ctx)
     if (s.fuse)
         fuse_session_destroy(s.fuse);
     ops_close_left();
+    ops_close_left_dirs();
     sem_destroy(&s.served);
     return rc;
 }

@@ -2,6 +2,7 @@
 #include "fs/path.h"
 #include "fs/tree_impl.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 
 static bool good_header(const struct tree *t, const struct entry *e)
 {
+    assert(e); // names of a listing are entries of its directory
     return e->header && (e->header->len > 0 || tree_now_ms(t) < e->header_ms + UNREADABLE_MS);
 }
 

@@ -110,7 +110,8 @@ static int put_bytes(struct writer *w, uint64_t off, const uint8_t *bytes, size_
         if (rc == -EOPNOTSUPP)
             return err_set(err, EIO,
                            "bytes %llu to %llu were sent already and cannot be changed: "
-                           "write the file in order (only the first part of it stays open)",
+                           "write the file in order (only its first [write] head stays open; "
+                           "seek = spool is not there yet)",
                            (unsigned long long)off, (unsigned long long)(off + old));
         if (rc)
             return rc;
@@ -249,6 +250,16 @@ static int look_for_holders(struct writer *w, pid_t but, bool *out_held, struct 
     return 0;
 }
 
+// Full parts are stored, and failures so far are told. Latches.
+static int sync_parts(struct writer *w, struct err *err)
+{
+    int rc = object_writer_sync(w->object, err);
+    if (rc)
+        return latch(w, err);
+    w->acked_bytes = object_writer_acked(w->object);
+    return 0;
+}
+
 int writer_flush(struct writer *w, pid_t tid, struct err *err)
 {
     auto_unlock pthread_mutex_t *held = scope_lock(&w->lock);
@@ -275,8 +286,7 @@ int writer_flush(struct writer *w, pid_t tid, struct err *err)
     }
     if (!is_held)
         return commit(w, err);
-    rc = object_writer_sync(w->object, err);
-    return rc ? latch(w, err) : 0;
+    return sync_parts(w, err);
 }
 
 int writer_sync(struct writer *w, struct err *err)
@@ -287,8 +297,7 @@ int writer_sync(struct writer *w, struct err *err)
     int rc = check_open(w, err);
     if (rc)
         return rc;
-    rc = object_writer_sync(w->object, err);
-    return rc ? latch(w, err) : 0;
+    return sync_parts(w, err);
 }
 
 // Nobody holds it any more, and no flush committed it. Called with the lock.

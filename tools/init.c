@@ -39,6 +39,7 @@ static const char help[] =
     "  bakfs init --store s3://my-backups/prod --region eu-central-1 --mount /mnt/bak\n";
 
 struct init {
+    char absolute[PATH_MAX]; // of conf_path, when it was given relative
     const char *store, *endpoint, *region, *mount, *escrow, *state, *conf_path;
     bool no_escrow, no_immutable;
     char *identity_path, *recipients_path; // beside the configuration
@@ -98,16 +99,16 @@ static int beside(const char *conf_path, const char *name, char **out, struct er
 }
 
 // The daemon does not run where init did: paths in the configuration are absolute.
-static int find_paths(struct init *in, char *absolute, size_t room, struct err *err)
+static int find_paths(struct init *in, struct err *err)
 {
     if (in->conf_path[0] != '/') {
         char here[PATH_MAX];
         if (!getcwd(here, sizeof(here)))
             return err_errno(err, errno, "the working directory");
-        int len = snprintf(absolute, room, "%s/%s", here, in->conf_path);
-        if (len < 0 || (size_t)len >= room)
+        int len = snprintf(in->absolute, sizeof(in->absolute), "%s/%s", here, in->conf_path);
+        if (len < 0 || (size_t)len >= sizeof(in->absolute))
             return err_set(err, ENAMETOOLONG, "%s: too long", in->conf_path);
-        in->conf_path = absolute;
+        in->conf_path = in->absolute;
     }
     int rc = beside(in->conf_path, "identity.txt", &in->identity_path, err);
     return rc ? rc : beside(in->conf_path, "recipients.txt", &in->recipients_path, err);
@@ -317,8 +318,7 @@ static int tell(const struct init *in, struct err *err)
 
 static int init(struct init *in, struct err *err)
 {
-    char absolute[PATH_MAX];
-    int rc = find_paths(in, absolute, sizeof(absolute), err);
+    int rc = find_paths(in, err);
     if (rc == 0)
         rc =
             must_not_exist(in->conf_path, "init overwrites nothing; edit it, or move it away", err);

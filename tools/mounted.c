@@ -141,12 +141,12 @@ char *mounted_path(const char *dir, struct err *err)
 
 static int look(const char *dir, struct at_point *out, struct err *err)
 {
-    struct err local;
+    struct err local = {.code = EIO};
     if (!err)
         err = &local;
     auto_free char *point = mounted_path(dir, err);
     if (!point)
-        return -err->code;
+        return err_copy(NULL, err);
     *out = (struct at_point){.point = point};
     int rc = each_mount(see_point, out, err);
     out->point = NULL;
