@@ -122,9 +122,12 @@ static int take_options(struct request *request, char *list, struct err *err)
 static int take_words(struct request *request, int count, char **words, struct err *err)
 {
     for (int i = 0; i < count; i++) {
-        bool is_store = strncmp(words[i], "dir:", 4) == 0 || strncmp(words[i], "s3://", 5) == 0;
-        // fstab's first field may be "bakfs": the store of the configuration
-        if (request->is_fstab && i == 0 && !is_store)
+        // of two words the first is the store, whatever it looks like: a wrong one is told as such
+        bool is_first = i == 0 && count > 1;
+        bool is_store = is_first || strncmp(words[i], "dir:", 4) == 0 ||
+                        strncmp(words[i], "s3://", 5) == 0;
+        // fstab's first field may be "bakfs" or "none": the store of the configuration
+        if (request->is_fstab && is_first && !strchr(words[i], ':'))
             continue;
         const char **field = is_store ? &request->store : &request->point;
         if (*field)

@@ -62,15 +62,20 @@ int mountpoint_check(const char *point, char **out_absolute, struct err *err)
     auto_free char *absolute = realpath(point, NULL);
     if (!absolute && errno == ENOTCONN)
         return err_set(err, ENOTCONN,
-                       "'%s' holds the mount of a daemon that died: type: fusermount3 -uz %s",
+                       "'%s' holds the mount of a daemon that died: type: bakfs umount --lazy %s",
                        point, point);
     if (!absolute)
         return err_errno(err, errno, "the mount point '%s'", point);
     char device[32];
-    if (mountpoint_device(absolute, device))
+    struct stat stat_of;
+    bool is_mounted = mountpoint_device(absolute, device);
+    if (is_mounted && stat(absolute, &stat_of) != 0 && errno == ENOTCONN)
+        return err_set(err, ENOTCONN,
+                       "'%s' holds the mount of a daemon that died: type: bakfs umount --lazy %s",
+                       absolute, absolute);
+    if (is_mounted)
         return err_set(err, EBUSY, "something is mounted at '%s' already: type: bakfs umount %s",
                        absolute, absolute);
-    struct stat stat_of;
     if (stat(absolute, &stat_of) == 0 && !S_ISDIR(stat_of.st_mode))
         return err_set(err, ENOTDIR, "the mount point '%s' is no directory", absolute);
     DIR *dir = opendir(absolute);

@@ -21,7 +21,9 @@
 void ops_refuse(fuse_req_t req, const char *operation, const char *path, int rc,
                 const struct err *err)
 {
-    if (err && status_may_log(ops_stack(req)->status))
+    // bytes that do not hold are never passed over
+    bool is_damage = rc == -EBADMSG || rc == -EUCLEAN;
+    if (err && (is_damage || status_may_log(ops_stack(req)->status)))
         log_warn("%s: %s path=%s", operation, err->text, path);
     fuse_reply_err(req, errmap(rc));
 }

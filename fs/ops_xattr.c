@@ -1,4 +1,4 @@
-#include "backend/base/num.h"
+#include "backend/base/log.h"
 #include "backend/base/scope.h"
 #include "fs/ops.h"
 #include "fs/xattr.h"
@@ -23,6 +23,22 @@ static int read_digest(struct stack *stack, const struct node *node, const struc
     return 0;
 }
 
+// Header, both ends, table and path against each other. Without a fitting identity nobody here can say.
+static bool is_damaged(struct stack *stack, const struct node *node, const struct tree_stat *stat)
+{
+    if (stat->info.header.state != SEAL_OURS || stack->identities.count == 0)
+        return false;
+    struct read_handle *reader;
+    struct err err;
+    int rc = reader_open(stack->readers, node->path, stat->info.stat.etag, &reader, &err);
+    if (rc == 0)
+        reader_close(reader);
+    bool damaged = rc == -EBADMSG || rc == -EUCLEAN;
+    if (damaged)
+        log_error("damaged: %s path=%s", err.text, node->path);
+    return damaged;
+}
+
 static int gather(struct stack *stack, struct node *node, enum xattr_name name,
                   struct xattr_facts *facts, struct err *err)
 {
@@ -43,6 +59,8 @@ static int gather(struct stack *stack, struct node *node, enum xattr_name name,
     }
     facts->info = stat.info;
     facts->grace_until = ops_grace_until(stack, &stat);
+    if (name == XATTR_STATE && !facts->is_writing)
+        facts->is_damaged = is_damaged(stack, node, &stat);
     if (name == XATTR_DIGEST && !facts->is_writing)
         return read_digest(stack, node, &stat, facts->digest, err);
     return 0;

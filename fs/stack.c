@@ -1,5 +1,6 @@
 #include "fs/stack.h"
 
+#include "backend/base/crypto.h"
 #include "backend/base/log.h"
 #include "backend/base/num.h"
 #include "backend/base/scope.h"
@@ -218,8 +219,24 @@ static int build_upper(struct stack *stack, struct err *err)
     return rc;
 }
 
+// Can this host read what it is about to write?
+static bool reads_own(const struct stack *stack)
+{
+    for (size_t i = 0; i < stack->identities.count; i++) {
+        struct recipient own;
+        identity_recipient(stack->identities.list[i], &own);
+        for (size_t j = 0; j < stack->recipient_count; j++)
+            if (crypto_equal(own.point, stack->recipients[j].point, sizeof(own.point)))
+                return true;
+    }
+    return stack->identities.count == 0 || stack->conf->mount.read_only;
+}
+
 static void say_what_holds(const struct stack *stack)
 {
+    if (!reads_own(stack))
+        log_warn("no identity of this host is among the recipients: "
+                 "it will not be able to read what it writes");
     int64_t offset_ms = stack->store->ops->clock_offset_ms(stack->store);
     if (offset_ms > 30000 || offset_ms < -30000)
         log_warn("this machine's clock is %" PRId64 " s %s the store's: set it", offset_ms / 1000,

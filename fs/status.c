@@ -1,5 +1,6 @@
 #include "fs/status.h"
 
+#include "backend/base/log.h"
 #include "backend/base/num.h"
 #include "backend/base/scope.h"
 #include "fs/holders.h"
@@ -11,7 +12,7 @@
 #include <time.h>
 
 #define FAILURES_KEPT 32
-#define LOG_LINES_PER_SECOND 5
+#define LOG_LINES_PER_SECOND 100 // of refusals: a crawler must not fill the disk
 #define FAILED_PATHS_MAX 4096
 
 struct failure {
@@ -133,6 +134,9 @@ bool status_may_log(struct status *status)
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     auto_unlock pthread_mutex_t *held = scope_lock(&status->lock);
     if (now.tv_sec != status->log_second) {
+        if (status->log_lines > LOG_LINES_PER_SECOND)
+            log_warn("%u further lines like these were held back",
+                     status->log_lines - LOG_LINES_PER_SECOND);
         status->log_second = now.tv_sec;
         status->log_lines = 0;
     }

@@ -66,10 +66,11 @@ bool xattr_value(enum xattr_name which, const struct xattr_facts *facts,
         snprintf(out, XATTR_VALUE_BYTES, "%s%s", facts->path, OBJECT_SUFFIX);
         return true;
     case XATTR_STATE:
-        strcpy(out, facts->is_writing  ? "writing"
-                    : facts->is_failed ? "failed"
-                    : is_ours          ? "sealed"
-                                       : "unknown");
+        strcpy(out, facts->is_writing   ? "writing"
+                    : facts->is_failed  ? "failed"
+                    : facts->is_damaged ? "damaged"
+                    : is_ours           ? "sealed"
+                                        : "unknown");
         return true;
     case XATTR_STORED_SIZE:
         snprintf(out, XATTR_VALUE_BYTES, "%" PRIu64, info->stat.size);

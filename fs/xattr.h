@@ -10,8 +10,9 @@
 
 enum xattr_name {
     XATTR_NONE,
-    XATTR_KEY,   // of the object, without PREFIX
-    XATTR_STATE, // writing, sealed, unknown; failed: its last write was, what is stored is older
+    XATTR_KEY, // of the object, without PREFIX
+    XATTR_STATE, // writing, sealed, unknown; failed: its last write was, what is stored is older; damaged: it
+                 // does not hold together (asked where an identity is)
     XATTR_STORED_SIZE,
     XATTR_ETAG,
     XATTR_LAST_MODIFIED, // by the store
@@ -24,7 +25,7 @@ enum xattr_name {
 
 struct xattr_facts {
     const char *path;
-    bool is_file, is_writing, is_failed;
+    bool is_file, is_writing, is_failed, is_damaged;
     struct object_info info;
     struct timespec grace_until;
     uint8_t digest[PACK_DIGEST_BYTES];

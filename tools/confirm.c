@@ -73,6 +73,11 @@ static int confirm_file(const char *path, int fd, struct err *err)
         return 0;
     if (strcmp(state, "writing") == 0)
         return err_set(err, EBUSY, "%s: not in the store yet: it is still being written", path);
+    if (strcmp(state, "damaged") == 0)
+        return err_set(err, EBADMSG,
+                       "%s: damaged: what is stored under that name is not what was written (the "
+                       "log says where)",
+                       path);
     if (strcmp(state, "failed") == 0)
         return err_set(err, EIO,
                        "%s: the last write of it failed (see .bakfs/status.json); what is stored "

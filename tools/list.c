@@ -326,7 +326,9 @@ static int list_mount(const struct conf *conf, struct list *list, bool json)
     else if (!list->failed)
         fprintf(stderr, "bakfs list: no backups%s%s in %s\n", list->partition ? " of " : "",
                 list->partition ? list->partition : "", list->point);
-    return cli_finish("bakfs list", list->failed);
+    // who asked for a certain one, and there is none, is told by the exit code too
+    bool missing = list->partition && list->count == 0;
+    return cli_finish("bakfs list", list->failed ? list->failed : missing ? CLI_FAILED : CLI_DONE);
 }
 
 int verb_list(int argc, char **argv)

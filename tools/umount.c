@@ -131,8 +131,10 @@ static int umount_dir(const char *dir, uint64_t drain_ms)
     auto_fd int pidfd = daemon_pidfd(point);
     struct stat st;
     bool known = stat(point, &st) == 0;
+    bool is_dead = !known && errno == ENOTCONN;
     if (unmount(point, &err) != 0) {
-        cli_fail("bakfs umount", &err, NULL);
+        cli_fail("bakfs umount", &err,
+                 is_dead ? "its daemon died while files were open: bakfs umount --lazy" : NULL);
         if (err.code == EBUSY && known && holders_print(stderr, st.st_dev) == 0)
             fprintf(stderr,
                     "hint: nobody visible holds it; try as root, or look for mounts below it\n");

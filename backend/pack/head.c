@@ -8,8 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-// What a rewrite may add to the packed head: a rewritten table of contents grew by 17 % of its packed size.
-#define RESERVE_SHARE 8 // of the plain bytes
+// What a rewrite may add to the packed head. A rewritten table of contents grew by 17 % of its packed size: three times that
+// is held free, at least a MiB, but no more than an eighth of the plain bytes, since the gap is stored.
+#define RESERVE_SHARE_PACKED 2
+#define RESERVE_SHARE_PLAIN 8
+#define RESERVE_SPARE_MIN MIB
 #define RESERVE_BYTES (64 * KIB)
 #define REPACK_LEVEL_MAX 12 // beyond that a level is slow, and another length was found long before
 
@@ -154,8 +157,10 @@ static int extend_for_pgdmp(struct packer *p, bool *out_extended, struct err *er
 static int fix_front(struct packer *p, struct err *err)
 {
     uint64_t align = p->next->front_align;
-    uint64_t reserve = p->head_count == 0 ? 0
-                                          : packed_sum(p) + p->size / RESERVE_SHARE + RESERVE_BYTES;
+    uint64_t packed = packed_sum(p);
+    uint64_t spare = min_u64(max_u64(packed / RESERVE_SHARE_PACKED, RESERVE_SPARE_MIN),
+                             p->size / RESERVE_SHARE_PLAIN);
+    uint64_t reserve = p->head_count == 0 ? 0 : packed + spare + RESERVE_BYTES;
     uint64_t front = max_u64(
         max_u64(align_up_u64(reserve, align), align_up_u64(p->next->front_min, align)), align);
     size_t blocks = (size_t)div_up_u64(front - reserve, BLOCK_BYTES);

@@ -1,5 +1,6 @@
 """Sessions that end under their writers, programs that end in odd ways, names that change under their readers."""
 
+import contextlib
 import errno
 import os
 import subprocess
@@ -159,6 +160,39 @@ class HardEnds(Case):
             with open(path, "rb", buffering=0) as reader:
                 with self.errno_is(errno.EBUSY):
                     reader.read(10)
+
+    @case.short
+    def test_a_killed_daemon_whose_files_are_held(self):
+        m = self.mount()
+        fd = os.open(m.make(DAY, "held"), os.O_WRONLY | os.O_CREAT, 0o600)
+        os.write(fd, b"x")
+        m.daemon.kill()
+        m.daemon.wait()
+        m.daemon = None
+        code, said = m.verb("mount", "-c", m.conf)
+        self.assertEqual(code, 1)
+        self.assertIn("umount --lazy", said)
+        code, said = m.verb("umount", m.point)
+        self.assertEqual(code, 1)
+        self.assertIn("umount --lazy", said)
+        self.assertEqual(m.verb("umount", "--lazy", m.point)[0], 0)
+        m.start()
+        with self.errno_is(errno.ENOTCONN, errno.ECONNABORTED):
+            os.write(fd, b"y")
+        with contextlib.suppress(OSError):
+            os.close(fd)
+        self.assertEqual(self.stored(), [])
+
+    @case.short
+    def test_every_refusal_has_its_line(self):
+        m = self.mount()
+        os.makedirs(m.path("db1"))
+        names = ["no-date-%d" % i for i in range(30)]
+        for name in names:
+            with self.errno_is(errno.EINVAL):
+                os.mkdir(m.path("db1", name))
+        for name in names:
+            self.assertIn("'%s'" % name, m.log())
 
     def test_a_head_that_is_no_whole_number_of_frames(self):
         refused = self.refused({"write": {"head": "1500K"}})

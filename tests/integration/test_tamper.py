@@ -120,6 +120,23 @@ class Tampered(Case):
             wait_until(lambda: name in m.log())
         self.assertIn(DAY + "/a.sql", m.log())  # what it was
 
+    @case.short
+    def test_confirm_sees_damage(self):
+        m = self.mount()
+        path = m.make(DAY, "a.sql")
+        put_file(path, [b"".join(pieces(3 * MIB, "noise"))])
+        put_file(m.path(DAY, "b.sql"), [b"b"])
+        good, other = self.store.get(DAY + "/a.sql.zst.age"), self.store.get(DAY + "/b.sql.zst.age")
+        self.assertEqual(m.verb("confirm", path)[0], 0)
+        flipped = bytearray(good)
+        flipped[40] ^= 1  # a digit of SIZE
+        for bad in (good[:430], good[: len(good) // 2], good[:-1], bytes(flipped), other):
+            self.store.put(DAY + "/a.sql.zst.age", bad)
+            code, said = m.verb("confirm", path)
+            self.assertEqual(code, 1, said)
+        self.store.put(DAY + "/a.sql.zst.age", good)
+        self.assertEqual(m.verb("confirm", path), (0, m.verb("confirm", path)[1]))
+
     def test_tools_do_not_take_it_for_good(self):
         """cp and cat of a broken file fail, and leave no short file with exit status 0."""
         m = self.mount()
