@@ -116,7 +116,7 @@ struct object_writer {
 };
 
 int object_create(const struct object_env *env, const char *path, const struct store_cond *cond,
-                  struct object_writer **out, struct err *err)
+                  struct cancel *cancel, struct object_writer **out, struct err *err)
 {
     char key[STORE_KEY_BYTES + 1];
     int rc = object_key(path, key, err);
@@ -128,7 +128,7 @@ int object_create(const struct object_env *env, const char *path, const struct s
     strcpy(w->path, path);
     w->recipient_count = (unsigned)env->recipient_count;
     seal_randoms_fill(&w->randoms);
-    rc = upload_sink_new(&env->upload, key, cond, &w->upload, err);
+    rc = upload_sink_new(&env->upload, key, cond, cancel, &w->upload, err);
     if (!rc)
         rc = seal_sink_new(w->upload, env->recipients, env->recipient_count, &w->randoms, &w->seal,
                            err);
@@ -188,6 +188,12 @@ int object_writer_commit(struct object_writer *w, const struct object_times *tim
 uint64_t object_writer_acked(const struct object_writer *w)
 {
     return upload_sink_acked(w->upload);
+}
+
+void object_writer_key(const struct object_writer *w, struct object_key *out)
+{
+    memcpy(out->file_key, w->randoms.file_key, sizeof(out->file_key));
+    memcpy(out->nonce, w->randoms.nonce, sizeof(out->nonce));
 }
 
 void object_writer_free(struct object_writer *w)
@@ -251,9 +257,26 @@ static int fetch_ends(struct store *store, const char *key, const char *etag,
     return 0;
 }
 
+// The header's file key: `known`, if this is its payload, or what an identity unwraps.
+static int unlock_header(const struct head_bytes *head, const struct seal_header *header,
+                         const struct identities *identities, const struct object_key *known,
+                         struct seal_opened *opened, struct err *err)
+{
+    if (!known)
+        return seal_header_open(head->bytes, head->len, identities, opened, err);
+    int rc = seal_header_check(head->bytes, head->len, known->file_key, err);
+    if (rc)
+        return rc;
+    if (head->len - header->len < SEAL_NONCE_BYTES ||
+        memcmp(head->bytes + header->len, known->nonce, SEAL_NONCE_BYTES) != 0)
+        return err_set(err, EBADMSG, "it is not the payload that this key is for");
+    memcpy(opened->file_key, known->file_key, sizeof(opened->file_key));
+    return 0;
+}
+
 static int open_header(struct store *store, const char *key, const struct identities *identities,
-                       struct head_bytes *head, struct object_info *info,
-                       struct seal_opened *opened, struct err *err)
+                       const struct object_key *known, struct head_bytes *head,
+                       struct object_info *info, struct seal_opened *opened, struct err *err)
 {
     uint64_t size = head->stat.size;
     int rc = parse_head(store, key, head, &info->header, err);
@@ -266,7 +289,7 @@ static int open_header(struct store *store, const char *key, const struct identi
         return err_set(err, EUCLEAN,
                        "not written by bakfs (no bakfs/v1 record in its header); "
                        "open it with: age -d -i KEY | zstd -d");
-    rc = seal_header_open(head->bytes, head->len, identities, opened, err);
+    rc = unlock_header(head, &info->header, identities, known, opened, err);
     // a flipped bit is not taken for a newer format: the MAC comes first
     if (info->header.state == SEAL_NEWER && rc != -EBADMSG)
         return err_set(err, EOPNOTSUPP, "made by a newer bakfs: update this one");
@@ -313,7 +336,8 @@ static int open_payload(struct object_reader *r, struct store *store, const char
 }
 
 int object_open(struct store *store, const char *path, const char *etag,
-                const struct identities *identities, struct object_reader **out, struct err *err)
+                const struct identities *identities, const struct object_key *known,
+                struct object_reader **out, struct err *err)
 {
     char key[STORE_KEY_BYTES + 1];
     int rc = object_key(path, key, err);
@@ -328,7 +352,7 @@ int object_open(struct store *store, const char *path, const char *etag,
     struct seal_opened opened = {0};
     rc = fetch_ends(store, key, etag, &head, &tail, err);
     if (!rc)
-        rc = open_header(store, key, identities, &head, &r->info, &opened, err);
+        rc = open_header(store, key, identities, known, &head, &r->info, &opened, err);
     if (!rc)
         rc = open_payload(r, store, key, &head, &tail, &opened, err);
     seal_opened_done(&opened);

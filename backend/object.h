@@ -45,8 +45,9 @@ struct object_times {
 
 struct object_writer;
 // `path`: in the tree, no leading slash; the key is path + OBJECT_SUFFIX.
+// `cancel`: as upload_sink_new has it.
 int object_create(const struct object_env *, const char *path, const struct store_cond *,
-                  struct object_writer **out, struct err *err);
+                  struct cancel *cancel, struct object_writer **out, struct err *err);
 struct packer *object_writer_packer(struct object_writer *);
 // Waits until all full parts are stored.
 int object_writer_sync(struct object_writer *, struct err *err);
@@ -55,14 +56,42 @@ int object_writer_commit(struct object_writer *, const struct object_times *,
 void object_writer_free(struct object_writer *); // aborts unless committed
 uint64_t object_writer_acked(const struct object_writer *);
 
+// --- Changing what is stored: the header alone, the payload never ---
+
+// What opens one payload and proves that it is the same one: its file key and its nonce. A secret: wipe it.
+struct object_key {
+    uint8_t file_key[SEAL_FILE_KEY_BYTES];
+    uint8_t nonce[SEAL_NONCE_BYTES];
+};
+void object_writer_key(const struct object_writer *, struct object_key *out);
+// The key of a stored object, by an identity. Errors as of object_open.
+int object_unlock(struct store *, const char *path, const char *etag, const struct identities *,
+                  struct object_key *out, struct err *err);
+
+// Stores the payload of `from` (whose ETag is `etag`) once more under `to`, which may be `from`, with a header of its own:
+// PATHTAG of `to`, *mtime unless NULL; the recipients' stanzas, COMMITTED and all else as they were. On the store's side but
+// for the first part (header and at least part_min bytes, fetched); a small object is put again. `from` stays, unless it is
+// `to`. `cond` is for `to`. -ESTALE: another ETag; -EBADMSG: the key is not this object's. The upload is in the journal as
+// any other.
+struct object_change {
+    const char *to;
+    const struct timespec *mtime;
+    struct store_cond cond;
+};
+int object_rewrite(const struct object_env *, const char *from, const char *etag,
+                   const struct object_key *, const struct object_change *, struct object_info *out,
+                   struct err *err);
+
 // --- Reading ---
 
 struct object_reader;
 // Opens the object under path + OBJECT_SUFFIX whose ETag is `etag` (NULL: whichever there is): header, tail, last chunk,
 // seek table, trailer, PATHTAG, all held against each other. -ESTALE: another ETag; -EACCES: no identity fits;
 // -EBADMSG, -EUCLEAN: not what was written, the sentence says which part.
+// With `key` (may be NULL) no identity is asked: the payload must be the key's.
+// An object that is rewritten (another header, the same payload nonce) while it is read goes on being read.
 int object_open(struct store *, const char *path, const char *etag, const struct identities *,
-                struct object_reader **out, struct err *err);
+                const struct object_key *key, struct object_reader **out, struct err *err);
 const struct object_info *object_reader_info(const struct object_reader *);
 const struct pack_index *object_reader_index(const struct object_reader *);
 // Fetches and decodes `count` consecutive frames with one ranged GET; outs[i] has PACK_FRAME_BYTES of room. Allocates

@@ -101,7 +101,7 @@ static int reader_new(struct readers *rs, const char *path, const char *etag, st
     struct reader *r = calloc(1, sizeof(*r));
     if (!r)
         return err_errno(err, ENOMEM, "open '%s'", path);
-    int rc = object_open(rs->store, path, etag, rs->identities, &r->object, err);
+    int rc = object_open(rs->store, path, etag, rs->identities, NULL, &r->object, err);
     if (!rc) {
         r->path = strdup(path);
         r->etag = strdup(object_reader_info(r->object)->stat.etag);

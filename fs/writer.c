@@ -39,7 +39,7 @@ void writer_add_member(struct writer *w, pid_t tid)
 
 int writer_start_object(struct writer *w, struct err *err)
 {
-    return object_create(w->all->conf.object, w->path, &w->cond, &w->object, err);
+    return object_create(w->all->conf.object, w->path, &w->cond, NULL, &w->object, err);
 }
 
 void writer_destroy(struct writer *w)

@@ -15,6 +15,7 @@ struct upload {
     struct upload_env env;
     char key[STORE_KEY_BYTES + 1];
     struct store_cond cond;
+    struct cancel *cancel; // may be NULL
     char if_match[STORE_ETAG_BYTES];
     unsigned parts_max;
     pthread_mutex_t lock;
@@ -49,7 +50,7 @@ static struct upload *upload_of(struct sink *sink)
 static bool stopped(struct upload *u)
 {
     auto_unlock pthread_mutex_t *held = scope_lock(&u->lock);
-    return u->stop || u->failure.code != 0;
+    return u->stop || u->failure.code != 0 || cancel_is_asked(u->cancel);
 }
 
 // Drops what is held once nothing of it will be sent: other writers wait for memory.
@@ -277,6 +278,14 @@ static int write_front(struct sink *sink, const void *bytes, size_t len, struct 
 
 // --- Commit ---
 
+// From here on the store may show it, whatever anybody wants.
+static int pass(struct upload *u, struct err *err)
+{
+    if (!u->cancel || cancel_pass(u->cancel))
+        return 0;
+    return err_set(err, ECANCELED, "'%s' was called off before it was stored", u->key);
+}
+
 static int put_whole(struct upload *u, struct err *err)
 {
     struct store *store = u->env.store;
@@ -284,7 +293,9 @@ static int put_whole(struct upload *u, struct err *err)
     for (int i = 0; i < 2; i++)
         if (body.parts[i])
             part_leaves(body.parts[i]);
-    int rc = store->ops->put(store, u->key, &body.source, &u->cond, &u->stat, err);
+    int rc = pass(u, err);
+    if (rc == 0)
+        rc = store->ops->put(store, u->key, &body.source, &u->cond, &u->stat, err);
     drop_parts(u); // whatever came of it, nobody may wait for these any longer
     if (rc == 0)
         u->acked += body.source.size;
@@ -305,6 +316,8 @@ static int complete(struct upload *u, struct err *err)
     wait_sent(u);
     if (rc == 0)
         rc = failure_so_far(u, err);
+    if (rc == 0)
+        rc = pass(u, err);
     if (rc == 0)
         rc = store->ops->upload_complete(store, u->key, u->id, u->parts, count, &u->cond, &u->stat,
                                          err);
@@ -364,7 +377,7 @@ static const struct sink_ops ops = {
 };
 
 int upload_sink_new(const struct upload_env *env, const char *key, const struct store_cond *cond,
-                    struct sink **out, struct err *err)
+                    struct cancel *cancel, struct sink **out, struct err *err)
 {
     const struct store_limits *limits = &env->store->limits;
     assert(limits->part_min <= PLAN_PART_FIRST && limits->parts_max >= 1);
@@ -376,6 +389,7 @@ int upload_sink_new(const struct upload_env *env, const char *key, const struct 
         return err_set(err, ENOMEM, "upload of '%s': out of memory", key);
     u->sink = (struct sink){.ops = &ops, .front_align = 1, .front_min = limits->part_min};
     u->env = *env;
+    u->cancel = cancel;
     snprintf(u->key, sizeof(u->key), "%s", key);
     if (cond) {
         u->cond = *cond;

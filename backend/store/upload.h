@@ -4,6 +4,7 @@
 #pragma once
 
 #include "backend/base/blocks.h"
+#include "backend/base/cancel.h"
 #include "backend/base/err.h"
 #include "backend/base/workers.h"
 #include "backend/store/journal.h"
@@ -18,9 +19,10 @@ struct upload_env { // shared by all uploads of a daemon; outlives them
     uint64_t part_max;       // plan_part_max of the memory budget
 };
 
-// `cond` is copied. EFBIG comes with the first byte that no part can take.
+// `cond` is copied. EFBIG comes with the first byte that no part can take. `cancel` (may be NULL, outlives the sink): asked
+// for, no further part is sent and the commit fails with ECANCELED; it passes right before the request that commits.
 int upload_sink_new(const struct upload_env *, const char *key, const struct store_cond *cond,
-                    struct sink **out, struct err *err);
+                    struct cancel *cancel, struct sink **out, struct err *err);
 // After a commit that returned 0: what was stored.
 const struct store_stat *upload_sink_stat(const struct sink *);
 // For status: sealed bytes acknowledged by the store so far. Any thread.

@@ -119,7 +119,7 @@ static void check_vector(struct room *room, const struct vector *v, char why[102
     struct err err = {0};
     struct object_reader *reader = NULL;
     why[0] = 0;
-    int rc = object_open(room->store, v->path, NULL, &room->identities, &reader, &err);
+    int rc = object_open(room->store, v->path, NULL, &room->identities, NULL, &reader, &err);
     if (strcmp(v->outcome, "open") == 0) {
         if (!rc)
             snprintf(why, 1024, "opened, although: %s", v->rule);

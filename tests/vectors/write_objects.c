@@ -101,7 +101,7 @@ static void write_one(const struct room *room, enum content content, uint64_t si
     struct object_writer *w;
     snprintf(path, sizeof(path), "db1/2026-11-22/%s/%llu-%llu-%zu-%d", content_names[content],
              (unsigned long long)size, (unsigned long long)head, step, rewrite);
-    check(object_create(&env, path, NULL, &w, &err), &err);
+    check(object_create(&env, path, NULL, NULL, &w, &err), &err);
     auto_free uint8_t *plain = make(content, size);
     for (uint64_t off = 0; off < size;) {
         size_t len = (size_t)min_u64(step, size - off);

@@ -138,7 +138,7 @@ static void store_file(const char *path, uint64_t size, unsigned salt)
         .recipient_count = 1,
     };
     struct object_writer *w;
-    if (object_create(&env, path, NULL, &w, &err))
+    if (object_create(&env, path, NULL, NULL, &w, &err))
         fail_msg("%s", err.text);
     static uint8_t piece[1 << 20];
     for (uint64_t off = 0; off < size; off += sizeof(piece)) {

@@ -266,7 +266,7 @@ static void the_later_of_two_is_told(void **state)
     // another mount stores under the name in between
     struct object_writer *o;
     struct object_info info;
-    assert_int_equal(object_create(&fix.env, PATH, &(struct store_cond){0}, &o, &err), 0);
+    assert_int_equal(object_create(&fix.env, PATH, &(struct store_cond){0}, NULL, &o, &err), 0);
     assert_int_equal(packer_write(object_writer_packer(o), "theirs", 6, &err), 0);
     assert_int_equal(object_writer_commit(o, &(struct object_times){0}, &info, &err), 0);
     object_writer_free(o);

@@ -61,7 +61,7 @@ static struct sink *fill(struct rig *r, uint64_t front)
     r->ceiling = front;
     for (unsigned n = front ? 2 : 1; n <= r->store->limits.parts_max; n++)
         r->ceiling += plan_part_bytes(r->env.part_max, n);
-    assert_int_equal(upload_sink_new(&r->env, "k", NULL, &sink, &err), 0);
+    assert_int_equal(upload_sink_new(&r->env, "k", NULL, NULL, &sink, &err), 0);
     if (front)
         assert_int_equal(sink_open_front(sink, front, &err), 0);
     for (uint64_t at = front; at < r->ceiling;) {

@@ -94,7 +94,7 @@ static int write_object(const struct upload_env *env, uint64_t seed, uint64_t fr
                         const struct store_cond *cond, struct err *err)
 {
     struct sink *sink;
-    int rc = upload_sink_new(env, KEY, cond, &sink, err);
+    int rc = upload_sink_new(env, KEY, cond, NULL, &sink, err);
     if (rc < 0)
         return rc;
     rc = front ? sink_open_front(sink, front, err) : 0;
@@ -216,7 +216,7 @@ static void test_free_aborts(void **state)
     for (int front = 0; front < 2; front++)
         for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
             struct sink *sink;
-            assert_int_equal(upload_sink_new(&r->env, KEY, NULL, &sink, NULL), 0);
+            assert_int_equal(upload_sink_new(&r->env, KEY, NULL, NULL, &sink, NULL), 0);
             if (front)
                 assert_int_equal(sink_open_front(sink, 5 * MIB, NULL), 0);
             assert_int_equal(write_pattern(sink, 1, 0, sizes[i], false, NULL), 0);
@@ -241,7 +241,7 @@ static void test_free_waits(void **state)
     struct sink *sink;
     pthread_t thread;
     fault_store_hold(r->store, FAULT_PUT_PART);
-    assert_int_equal(upload_sink_new(&r->env, KEY, NULL, &sink, NULL), 0);
+    assert_int_equal(upload_sink_new(&r->env, KEY, NULL, NULL, &sink, NULL), 0);
     assert_int_equal(sink_open_front(sink, 5 * MIB, NULL), 0);
     // a full part leaves at once; one byte more would wait for its memory
     assert_int_equal(write_pattern(sink, 1, 0, 8 * MIB, false, NULL), 0);
@@ -262,7 +262,7 @@ static void test_latched(void **state)
     struct fault fault = {.op = FAULT_PUT_PART, .nth = 1, .code = ENOSPC};
     fault_store_set(r->store, &fault);
     unsigned before = fault_store_calls(r->store, FAULT_PUT_PART);
-    assert_int_equal(upload_sink_new(&r->env, KEY, NULL, &sink, NULL), 0);
+    assert_int_equal(upload_sink_new(&r->env, KEY, NULL, NULL, &sink, NULL), 0);
     assert_int_equal(write_pattern(sink, 1, 0, 8 * MIB + 1, false, NULL), 0);
     assert_int_equal(upload_sink_sync(sink, &err), -ENOSPC);
     assert_non_null(strstr(err.text, "part 1"));
@@ -284,7 +284,7 @@ static void test_sync(void **state)
 {
     struct rig *r = *state;
     struct sink *sink;
-    assert_int_equal(upload_sink_new(&r->env, KEY, NULL, &sink, NULL), 0);
+    assert_int_equal(upload_sink_new(&r->env, KEY, NULL, NULL, &sink, NULL), 0);
     assert_int_equal(sink_open_front(sink, 5 * MIB, NULL), 0);
     assert_int_equal(write_pattern(sink, 1, 5 * MIB, 17 * MIB, false, NULL), 0);
     assert_int_equal(upload_sink_sync(sink, NULL), 0);
@@ -378,7 +378,7 @@ static void test_two_writers(void **state)
     assert_non_null(bytes);
     const char *const keys[] = {"a", KEY};
     for (int i = 0; i < 2; i++)
-        assert_int_equal(upload_sink_new(&r->env, keys[i], NULL, &sinks[i], NULL), 0);
+        assert_int_equal(upload_sink_new(&r->env, keys[i], NULL, NULL, &sinks[i], NULL), 0);
     for (uint64_t at = 0; at < 20; at++)
         for (unsigned i = 0; i < 2; i++) {
             pattern_fill(i, at * MIB, bytes, MIB);
