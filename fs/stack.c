@@ -151,9 +151,15 @@ static int start_pools(struct stack *stack, struct err *err)
     return rc;
 }
 
-static void committed(void *ctx, const char *path, const struct object_info *info)
+static void committed(void *ctx, const char *path, const struct object_info *info,
+                      const struct object_key *key)
 {
     struct stack *stack = ctx;
+    struct timespec until = info->header.record.committed;
+    until.tv_sec += (time_t)(stack->conf->protect.grace_ms / 1000);
+    recents_put(stack->recents, path, info->stat.etag, key,
+                stack->conf->protect.on ? until : (struct timespec){0},
+                stack->store->ops->now(stack->store));
     struct tree_stat stat = {.kind = TREE_FILE, .info = *info};
     tree_committed(stack->tree, path, info);
     nodes_committed(stack->nodes, path, &stat);
@@ -265,6 +271,8 @@ static int build(struct stack *stack, struct err *err)
     if (!rc)
         rc = nodes_new(&stack->nodes, err);
     if (!rc)
+        rc = recents_new(&stack->recents, err);
+    if (!rc)
         rc = status_new(&stack->status, err);
     if (!rc)
         rc = build_upper(stack, err);
@@ -305,6 +313,7 @@ void stack_free(struct stack *stack)
     tree_free(stack->tree);
     status_free(stack->status);
     nodes_free(stack->nodes);
+    recents_free(stack->recents);
     workers_free(stack->packers);
     workers_free(stack->uploaders);
     blocks_free(stack->blocks);

@@ -8,6 +8,7 @@
 #include "backend/store/journal.h"
 #include "conf/conf.h"
 #include "fs/nodes.h"
+#include "fs/recent.h"
 #include "fs/reader.h"
 #include "fs/status.h"
 #include "fs/tree.h"
@@ -30,6 +31,7 @@ struct stack {               // fixed after stack_new
     struct tree *tree;
     struct readers *readers;
     struct writers *writers;
+    struct recents *recents;
     struct nodes *nodes;
     struct status *status;
     uint64_t object_max_bytes;

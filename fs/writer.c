@@ -39,7 +39,7 @@ void writer_add_member(struct writer *w, pid_t tid)
 
 int writer_start_object(struct writer *w, struct err *err)
 {
-    return object_create(w->all->conf.object, w->path, &w->cond, NULL, &w->object, err);
+    return object_create(w->all->conf.object, w->path, &w->cond, &w->cancel, &w->object, err);
 }
 
 void writer_destroy(struct writer *w)
@@ -70,8 +70,31 @@ static int latch(struct writer *w, struct err *err)
     return err_copy(err, &failure);
 }
 
-static int check_open(const struct writer *w, struct err *err)
+// Latches the death of a writer.
+static int fail_of_death(struct writer *w, pid_t group, bool is_killed, int code, struct err *err)
 {
+    if (is_killed)
+        err_set(err, EIO, "its writer, process %d, was killed by signal %d: nothing was stored",
+                group, code);
+    else
+        err_set(err, EIO, "its writer, process %d, exited with status %d: nothing was stored",
+                group, code);
+    return latch(w, err);
+}
+
+// Was a writer killed in the middle of a call?
+static int check_doom(struct writer *w, struct err *err)
+{
+    if (w->state != WRITING || !w->doomed_group)
+        return 0;
+    return fail_of_death(w, w->doomed_group, true, w->doomed_signal, err);
+}
+
+static int check_open(struct writer *w, struct err *err)
+{
+    int rc = check_doom(w, err);
+    if (rc)
+        return rc;
     if (w->state == FAILED)
         return err_copy(err, &w->failure);
     if (w->state == COMMITTED)
@@ -194,26 +217,19 @@ static int commit(struct writer *w, struct err *err)
         .complete = SEAL_COMPLETE_UNKNOWN,
     };
     rc = object_writer_commit(w->object, &times, &w->info, err);
+    if (rc == -ECANCELED)
+        rc = check_doom(w, err);
     if (rc)
-        return latch(w, err);
+        return w->state == FAILED ? rc : latch(w, err);
+    struct object_key key;
+    object_writer_key(w->object, &key);
     object_writer_free(take(w->object));
     w->state = COMMITTED;
     // known to the tree before it leaves the table, or it would not be there in between
-    w->all->conf.committed(w->all->conf.ctx, w->path, &w->info);
+    w->all->conf.committed(w->all->conf.ctx, w->path, &w->info, &key);
+    secret_wipe(&key, sizeof(key));
     writers_unlist(w);
     return 0;
-}
-
-// Latches the death of a writer.
-static int fail_of_death(struct writer *w, pid_t group, bool is_killed, int code, struct err *err)
-{
-    if (is_killed)
-        err_set(err, EIO, "its writer, process %d, was killed by signal %d: nothing was stored",
-                group, code);
-    else
-        err_set(err, EIO, "its writer, process %d, exited with status %d: nothing was stored",
-                group, code);
-    return latch(w, err);
 }
 
 // Did the caller of this flush die as a writer?
@@ -265,12 +281,13 @@ int writer_flush(struct writer *w, pid_t tid, struct err *err)
     auto_unlock pthread_mutex_t *held = scope_lock(&w->lock);
     if (w->state == COMMITTED)
         return 0;
-    if (w->state == FAILED)
-        return err_copy(err, &w->failure);
+    int rc = check_open(w, err);
+    if (rc)
+        return rc;
     w->last_tid = 0; // it may be reused after this
     pid_t group = holders_group(tid);
     enum holder_exit exit;
-    int rc = judge_death(w, tid, group, &exit, err);
+    rc = judge_death(w, tid, group, &exit, err);
     if (rc)
         return rc;
     int code;
@@ -303,9 +320,9 @@ int writer_sync(struct writer *w, struct err *err)
 // Nobody holds it any more, and no flush committed it. Called with the lock.
 static void commit_left(struct writer *w)
 {
-    if (w->state != WRITING)
-        return;
     struct err err;
+    if (w->state != WRITING || check_doom(w, &err))
+        return;
     if (!w->written && w->holder_died) {
         err_set(&err, EIO, "a process that held it, or was to, failed before a byte was written");
         fail(w, &err);

@@ -27,7 +27,8 @@ struct writers_conf {
     struct store *store;
     bool publish_failed; // a dying writer's file is stored all the same
     // The outcome, once for each writer; called with the writer's lock held: do not call back.
-    void (*committed)(void *ctx, const char *path, const struct object_info *);
+    void (*committed)(void *ctx, const char *path, const struct object_info *,
+                      const struct object_key *);
     void (*failed)(void *ctx, const char *path, const struct err *);
     void *ctx;
 };
@@ -44,6 +45,10 @@ int writers_begin(struct writers *, const char *path, uint64_t ino, const struct
 struct writer *writers_join(struct writers *, const char *path, pid_t tid);
 bool writers_is_writing(struct writers *, const char *path);
 bool writers_is_writing_below(struct writers *, const char *dir);
+
+// A member is about to die of `signal` in the middle of a call on the file `ino`, whose result it will not hear: nothing is
+// stored, unless the request that stores it was sent already. Does not wait; the failure is latched by whoever looks next.
+void writers_doom(struct writers *, uint64_t ino, pid_t group, int signal);
 
 struct writer_look { // of a file being written
     uint64_t size, acked_bytes;

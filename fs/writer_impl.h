@@ -1,6 +1,7 @@
 // Inside the writers: what writer.c (one file) and writers.c (the table) share.
 #pragma once
 
+#include "backend/base/cancel.h"
 #include "fs/writer.h"
 
 #include <pthread.h>
@@ -17,6 +18,10 @@ struct writer {
     // read without a lock
     _Atomic uint64_t size, acked_bytes;
     _Atomic int64_t mtime_ns;
+    struct cancel cancel; // of the object's commit
+    // 0, or the member that is being killed, whatever /proc shows of it by the time it is looked at
+    _Atomic pid_t doomed_group;
+    _Atomic int doomed_signal;
     // under all->lock
     unsigned handles;
     struct writer *next;

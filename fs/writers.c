@@ -60,6 +60,19 @@ bool writers_is_writing_below(struct writers *all, const char *dir)
     return w != NULL;
 }
 
+void writers_doom(struct writers *all, uint64_t ino, pid_t group, int signal)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&all->lock);
+    if (all->conf.publish_failed)
+        return;
+    for (struct writer *w = all->first; w; w = w->next) {
+        if (w->ino != ino || !cancel_ask(&w->cancel))
+            continue;
+        w->doomed_signal = signal;
+        w->doomed_group = group;
+    }
+}
+
 struct writer_look writer_look(const struct writer *w)
 {
     int64_t ns = w->mtime_ns;

@@ -36,8 +36,10 @@ static struct fixture {
     uint64_t ino;
 } fix;
 
-static void on_committed(void *ctx, const char *path, const struct object_info *info)
+static void on_committed(void *ctx, const char *path, const struct object_info *info,
+                         const struct object_key *key)
 {
+    (void)key;
     struct fixture *f = ctx;
     assert_string_equal(path, PATH);
     f->committed++;
