@@ -74,6 +74,36 @@ int head_rewrite(struct packer *p, uint64_t off, const uint8_t *bytes, size_t le
     return 0;
 }
 
+int head_read(struct packer *p, uint64_t off, uint8_t *out, size_t len, struct err *err)
+{
+    while (len > 0) {
+        size_t in_frame = (size_t)(off % PACK_FRAME_BYTES);
+        size_t n = (size_t)min_u64(len, PACK_FRAME_BYTES - in_frame);
+        int rc = block_read(p->head[off / PACK_FRAME_BYTES].block, in_frame, out, n, err);
+        if (rc < 0)
+            return rc;
+        off += n;
+        out += n;
+        len -= n;
+    }
+    return 0;
+}
+
+void head_truncate(struct packer *p, uint64_t len)
+{
+    assert(p->submitted == 0 && p->filler_len == 0 && len <= head_held_bytes(p));
+    while (p->head_count > div_up_u64(len, PACK_FRAME_BYTES))
+        block_put(p->head[--p->head_count].block);
+    if (len % PACK_FRAME_BYTES > 0)
+        p->head[p->head_count - 1].plain_len = (size_t)(len % PACK_FRAME_BYTES);
+    free(take(p->filler));
+    p->head_closed = false;
+    if (len <= p->env->head_bytes) { // it may become a file of another kind
+        p->head_limit = p->env->head_bytes;
+        p->pgdmp_asked = false;
+    }
+}
+
 // --- Jobs over the head's frames ---
 
 static void end_job(struct packer *p, int rc, const struct err *err)

@@ -36,7 +36,15 @@ int packer_write(struct packer *, const void *bytes, size_t len, struct err *err
 // Rewrites bytes below packer_size. -EOPNOTSUPP (nothing latched, nothing changed) when any of them is no longer held:
 // neither in the head nor in the frame being filled.
 int packer_rewrite(struct packer *, uint64_t off, const void *bytes, size_t len, struct err *err);
+// Plain bytes below packer_size. -EOPNOTSUPP (nothing latched, `out` is unchanged) as packer_rewrite.
+int packer_read(struct packer *, uint64_t off, void *out, size_t len, struct err *err);
+// Makes the file `size` bytes long, at most packer_size; what is written and rewritten then goes on from there, as if it
+// had never been longer. -EOPNOTSUPP (nothing latched, nothing changed) when a frame that left would have to go: it cuts
+// inside the frame being filled and, as long as no frame left, anywhere.
+int packer_truncate(struct packer *, uint64_t size, struct err *err);
 uint64_t packer_size(const struct packer *);
+// Length of the head, which stays held until the commit.
+uint64_t packer_head_held(const struct packer *);
 // Plain bytes of frames that left for `next` (sealed, maybe sent); for status. Any thread.
 uint64_t packer_packed(const struct packer *);
 // Waits until every full frame was handed to next; returns the latched failure.

@@ -142,21 +142,26 @@ static bool still_held(const struct packer *p, uint64_t off, uint64_t end)
     return end <= head_end || off >= tail_start || tail_start == head_end;
 }
 
+static int refuse(const struct packer *p, uint64_t off, uint64_t end, const char *what,
+                  struct err *err)
+{
+    return err_set(err, EOPNOTSUPP,
+                   "bytes %llu to %llu of this file are packed and gone: only its first %llu can "
+                   "be %s (see [write] seek and head)",
+                   (unsigned long long)off, (unsigned long long)end,
+                   (unsigned long long)head_held_bytes(p), what);
+}
+
 int packer_rewrite(struct packer *p, uint64_t off, const void *bytes, size_t len, struct err *err)
 {
     assert(!p->committed);
     struct err own = {0};
-    uint64_t end = off + len;
     int rc = packer_failed(p, &own);
     // After a failure the size is anybody's guess, and the caller's may be another.
     assert(rc < 0 || (off <= p->size && len <= p->size - off));
     if (rc == 0 && len > 0) {
-        if (!still_held(p, off, end))
-            return err_set(err, EOPNOTSUPP,
-                           "bytes %llu to %llu of this file are packed and gone: only its first "
-                           "%llu can be rewritten (see [write] seek and head)",
-                           (unsigned long long)off, (unsigned long long)end,
-                           (unsigned long long)head_held_bytes(p));
+        if (!still_held(p, off, off + len))
+            return refuse(p, off, off + len, "rewritten", err);
         uint64_t head_end = head_held_bytes(p);
         size_t in_head = off < head_end ? (size_t)min_u64(len, head_end - off) : 0;
         rc = head_rewrite(p, off, bytes, in_head, &own);
@@ -167,9 +172,53 @@ int packer_rewrite(struct packer *p, uint64_t off, const void *bytes, size_t len
     return settle(p, rc, &own, err);
 }
 
+int packer_read(struct packer *p, uint64_t off, void *out, size_t len, struct err *err)
+{
+    assert(!p->committed);
+    struct err own = {0};
+    int rc = packer_failed(p, &own);
+    assert(rc < 0 || (off <= p->size && len <= p->size - off));
+    if (rc == 0 && len > 0) {
+        if (!still_held(p, off, off + len))
+            return refuse(p, off, off + len, "read back", err);
+        uint64_t head_end = head_held_bytes(p);
+        size_t in_head = off < head_end ? (size_t)min_u64(len, head_end - off) : 0;
+        rc = head_read(p, off, out, in_head, &own);
+        if (rc == 0 && in_head < len)
+            rc = block_read(p->tail, (size_t)(off + in_head - (p->size - p->tail_len)),
+                            (uint8_t *)out + in_head, len - in_head, &own);
+    }
+    return settle(p, rc, &own, err);
+}
+
+int packer_truncate(struct packer *p, uint64_t size, struct err *err)
+{
+    assert(!p->committed);
+    int rc = packer_failed(p, err);
+    assert(rc < 0 || size <= p->size);
+    if (rc < 0 || size == p->size)
+        return rc;
+    uint64_t tail_start = p->size - p->tail_len;
+    // What was submitted is packed, counted and soon sent, whatever becomes of it. (Only the caller submits.)
+    if (size < tail_start && p->submitted > 0)
+        return refuse(p, size, tail_start, "cut", err);
+    p->tail_len = size > tail_start ? (size_t)(size - tail_start) : 0;
+    if (p->tail_len == 0)
+        block_put(take(p->tail)); // an empty frame must not be
+    if (size <= tail_start && p->submitted == 0)
+        head_truncate(p, size);
+    p->size = size;
+    return 0;
+}
+
 uint64_t packer_size(const struct packer *p)
 {
     return p->size;
+}
+
+uint64_t packer_head_held(const struct packer *p)
+{
+    return head_held_bytes(p);
 }
 
 uint64_t packer_packed(const struct packer *p)

@@ -85,6 +85,9 @@ int packer_failed(struct packer *, struct err *);
 int head_append(struct packer *, const uint8_t *bytes, size_t len, size_t *out_taken, struct err *);
 uint64_t head_held_bytes(const struct packer *);
 int head_rewrite(struct packer *, uint64_t off, const uint8_t *bytes, size_t len, struct err *);
+int head_read(struct packer *, uint64_t off, uint8_t *out, size_t len, struct err *);
+// Cuts the head to its first `len` bytes; undoes head_close. Nothing was submitted yet.
+void head_truncate(struct packer *, uint64_t len);
 // The head is full and more bytes come: measures it and fixes reserve and front, or finds that it goes on.
 int head_close(struct packer *, struct err *);
 // Packs the head's frames in place.
