@@ -28,7 +28,7 @@ def both_stores(cls):
 
 
 def only(kind):
-    """The same for one store."""
+    """The same for one store, or a front of stores.FRONTS."""
     def register(cls):
         name = "%s_%s" % (cls.__name__, kind)
         sub = type(name, (cls, unittest.TestCase), {"kind": kind, "__module__": cls.__module__})
@@ -50,7 +50,7 @@ class Case:
     def setUp(self):
         if not os.path.exists("/dev/fuse"):
             self.skipTest("no /dev/fuse")
-        self.store = stores.KINDS[self.kind]()
+        self.store = {**stores.KINDS, **stores.FRONTS}[self.kind]()
         self.addCleanup(self.store.close)
         self.tmp = tempfile.mkdtemp(prefix="bakfs-test-")
         self.addCleanup(subprocess.run, ["rm", "-rf", self.tmp], check=True)

@@ -20,6 +20,7 @@ sys.path.insert(0, str(HERE))
 
 import case  # noqa: E402
 import mount  # noqa: E402
+import stores  # noqa: E402
 
 
 class Result(unittest.TextTestResult):
@@ -60,6 +61,8 @@ class Result(unittest.TextTestResult):
 
 def select(args):
     kinds = args.stores.split(",")
+    if "s3" in kinds:
+        kinds += stores.FRONTS
     for path in sorted(HERE.glob("test_*.py")):
         module = importlib.import_module(path.stem)
         for suite in unittest.defaultTestLoader.loadTestsFromModule(module):

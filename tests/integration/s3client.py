@@ -25,12 +25,12 @@ class Client:
         self.host = urllib.parse.urlsplit(endpoint).netloc
         self.bucket, self.access, self.secret = bucket, access, secret
 
-    def call(self, method, key="", query=(), body=b"", headers=()):
+    def signed(self, method, key, query, digest, headers):
+        """-> (target, headers with their signature); `digest`: the body's SHA-256 in hex."""
         now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
         path = "/" + self.bucket + "/" + urllib.parse.quote(key, safe="/~")
         quote = lambda text: urllib.parse.quote(text, safe="~")
         query = "&".join(sorted("%s=%s" % (quote(k), quote(v)) for k, v in dict(query).items()))
-        digest = hashlib.sha256(body).hexdigest()
         signed = dict(headers, **{"host": self.host, "x-amz-content-sha256": digest, "x-amz-date": now})
         names = ";".join(sorted(signed))
         canonical = "\n".join(
@@ -44,16 +44,24 @@ class Client:
         signature = hmac.new(token, text.encode(), hashlib.sha256).hexdigest()
         signed["authorization"] = "AWS4-HMAC-SHA256 Credential=%s/%s,SignedHeaders=%s,Signature=%s" % (
             self.access, scope, names, signature)
+        return path + ("?" + query if query else ""), signed
+
+    def answered(self, method, key="", query=(), body=b"", headers=()):
+        """-> (answer, its body)"""
+        target, signed = self.signed(method, key, query, hashlib.sha256(body).hexdigest(), headers)
         conn = http.client.HTTPConnection(self.host, timeout=120)
         try:
-            conn.request(method, path + ("?" + query if query else ""), body, signed)
+            conn.request(method, target, body, signed)
             answer = conn.getresponse()
             data = answer.read()
         finally:
             conn.close()
         if answer.status >= 300:
             raise S3Error(answer.status, data)
-        return data
+        return answer, data
+
+    def call(self, method, key="", query=(), body=b"", headers=()):
+        return self.answered(method, key, query, body, headers)[1]
 
     def make_bucket(self):
         self.call("PUT")
@@ -66,6 +74,15 @@ class Client:
 
     def delete(self, key):
         self.call("DELETE", key)
+
+    def etag(self, key):
+        """None when there is no such object."""
+        try:
+            return self.answered("HEAD", key)[0].headers["ETag"].strip('"')
+        except S3Error as e:
+            if e.status != 404:
+                raise
+            return None
 
     def put_policy(self, text):
         self.call("PUT", query={"policy": ""}, body=text.encode())
