@@ -378,6 +378,29 @@ int header_encode(const struct seal_record *record, const struct recipient *reci
     return 0;
 }
 
+int seal_header_rewrite(uint8_t *bytes, size_t len, const uint8_t file_key[16],
+                        const struct seal_record *record, const char *path, struct err *err)
+{
+    struct parts parts = {0};
+    int rc = take_apart(bytes, len, &parts, err);
+    if (rc == 0)
+        rc = check_mac(bytes, &parts, file_key, err);
+    if (rc < 0)
+        return rc;
+    if (parts.header.state == SEAL_FOREIGN)
+        return err_set(err, EUCLEAN, "it has no bakfs/v1 record that could be changed");
+    if (parts.header.state == SEAL_NEWER)
+        return err_set(err, EOPNOTSUPP, "made by a newer bakfs: update this one");
+    struct seal_record changed = *record;
+    seal_pathtag(file_key, path, changed.pathtag);
+    // it stands first and all its fields are of fixed width: what is ours always has it right here
+    record_format(&changed, (char *)bytes + VERSION_LEN + LEN(RECORD_LEAD));
+    uint8_t mac[SHA256_BYTES];
+    header_mac(file_key, bytes, parts.mac_at + 3, mac); // "---" is part of it
+    put_base64_line(bytes + parts.mac_at + LEN(MAC_LEAD), mac);
+    return 0;
+}
+
 void seal_randoms_fill(struct seal_randoms *randoms)
 {
     crypto_random(randoms, sizeof(*randoms));

@@ -91,6 +91,12 @@ int seal_header_open(const uint8_t *bytes, size_t len, const struct identities *
 // Checks the MAC with a file key that is known already.
 int seal_header_check(const uint8_t *bytes, size_t len, const uint8_t file_key[16],
                       struct err *err);
+// Gives the header at the start of `bytes` another record, in place: its length stays, and so do all other stanzas and
+// further arguments of the record, byte for byte. The pathtag of `record` is ignored: it is made from `path`. The MAC is
+// checked before and made anew. -EBADMSG: MAC, or another file key; -EUCLEAN: it has no record of ours; -EOPNOTSUPP: made by a
+// newer bakfs. On failure nothing is changed.
+int seal_header_rewrite(uint8_t *bytes, size_t len, const uint8_t file_key[16],
+                        const struct seal_record *record, const char *path, struct err *err);
 // Bytes of the header that seal_sink writes for `recipients` X25519 recipients: fixed, whatever the record says.
 size_t seal_header_length(size_t recipients);
 void seal_pathtag(const uint8_t file_key[16], const char *path, uint8_t out[SEAL_PATHTAG_BYTES]);

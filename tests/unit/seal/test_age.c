@@ -97,6 +97,33 @@ static void test_age_opens_ours(void **state)
     check_by_age(2 * CHUNK + 99, CHUNK, &recipient, 1);
 }
 
+// Another record in the header, and age sees the same file.
+static void test_rewritten(void **state)
+{
+    (void)state;
+    struct recipient recipient = fixed_recipient();
+    struct identity *identity = fixed_identity();
+    for (size_t i = 0; i < SIZES; i++) {
+        seal_to_file(sizes[i], 0, &recipient, 1);
+        static uint8_t sealed[MOST + 4096];
+        size_t len = read_file(in_file, sealed, sizeof(sealed));
+        struct seal_opened opened;
+        assert_int_equal(
+            seal_header_open(sealed, len, &(struct identities){&identity, 1}, &opened, NULL), 0);
+        struct seal_record record = fixed_record(sizes[i]);
+        record.mtime.tv_sec++;
+        assert_int_equal(seal_header_rewrite(sealed, len, opened.file_key, &record,
+                                             "db1/2026-11-22/other.sql", NULL),
+                         0);
+        seal_opened_done(&opened);
+        write_file(in_file, sealed, len);
+        run_age((const char *const[]){"-d", "-i", key_file, NULL});
+        assert_int_equal(read_file(out_file, back, sizeof(back)), sizes[i]);
+        assert_memory_equal(back, plain, sizes[i]);
+    }
+    identity_free(identity);
+}
+
 static void test_several_recipients(void **state)
 {
     (void)state;
@@ -168,6 +195,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_age_opens_ours),
+        cmocka_unit_test(test_rewritten),
         cmocka_unit_test(test_several_recipients),
         cmocka_unit_test(test_we_open_ages),
     };
