@@ -93,30 +93,12 @@ static int read_range(int fd, const char *key, uint64_t off, size_t len, uint8_t
     return 0;
 }
 
-static int open_match(struct store *store, const char *key, const char *if_match, int *out_fd,
-                      struct store_stat *out, struct err *err)
-{
-    struct stat st = {0};
-    auto_fd int fd = -1;
-    int rc = dir_open_object(dir_of(store), key, &fd, &st, err);
-    if (rc < 0)
-        return rc;
-    struct store_stat now;
-    dir_stat_fill(&st, &now);
-    if (if_match && strcmp(now.etag, if_match) != 0)
-        return err_set(err, ESTALE, "get '%s': another object stands there now", key);
-    *out = now;
-    *out_fd = fd;
-    fd = -1;
-    return 0;
-}
-
 static int get(struct store *store, const char *key, const char *if_match, uint64_t off, size_t len,
                void *buf, size_t *out_len, struct store_stat *out, struct err *err)
 {
     auto_fd int fd = -1;
     struct store_stat now = {0};
-    int rc = open_match(store, key, if_match, &fd, &now, err);
+    int rc = dir_open_match(dir_of(store), "get", key, if_match, &fd, &now, err);
     if (rc < 0)
         return rc;
     size_t n = off < now.size ? (size_t)min_u64(len, now.size - off) : 0;
@@ -134,7 +116,7 @@ static int get_tail(struct store *store, const char *key, const char *if_match, 
 {
     auto_fd int fd = -1;
     struct store_stat now = {0};
-    int rc = open_match(store, key, if_match, &fd, &now, err);
+    int rc = dir_open_match(dir_of(store), "get", key, if_match, &fd, &now, err);
     if (rc < 0)
         return rc;
     size_t n = (size_t)min_u64(len, now.size);
@@ -231,6 +213,7 @@ static const struct store_ops ops = {
     .upload_abort = dir_upload_abort,
     .list_uploads = dir_list_uploads,
     .copy = dir_copy,
+    .copy_part = dir_copy_part,
     .remove = remove_object,
     .now = now_local,
     .clock_offset_ms = clock_offset_ms,

@@ -55,6 +55,9 @@ int dir_open_parent(struct dir_store *d, const char *key, bool make, int *out_fd
 int dir_open_object(struct dir_store *d, const char *key, int *out_fd, struct stat *out,
                     struct err *err);
 void dir_stat_fill(const struct stat *st, struct store_stat *out);
+// The same, and -ESTALE when its ETag is not `if_match` (which may be NULL). `what` ("get") is for the sentence.
+int dir_open_match(struct dir_store *d, const char *what, const char *key, const char *if_match,
+                   int *out_fd, struct store_stat *out, struct err *err);
 int dir_open_tmp(struct dir_store *d, int *out_fd, struct err *err);
 // Closing *out_fd unlocks.
 int dir_lock(struct dir_store *d, int *out_fd, struct err *err);
@@ -71,12 +74,19 @@ int dir_put(struct store *, const char *key, struct source *body, const struct s
 int dir_copy(struct store *, const char *from, const char *if_match, const char *to,
              struct store_stat *out, struct err *);
 
+// Copies `len` bytes; -EUCLEAN when `from` ends before. `key` is for the sentence.
+int dir_copy_bytes(int from, uint64_t from_off, int to, uint64_t to_off, uint64_t len,
+                   const char *key, struct err *err);
+
 // --- dir_upload.c ---
 
 int dir_upload_begin(struct store *, const char *key, char out_id[STORE_UPLOAD_ID_BYTES],
                      struct err *);
 int dir_put_part(struct store *, const char *key, const char *id, unsigned number, uint64_t off,
                  struct source *body, struct store_part *out, struct err *);
+int dir_copy_part(struct store *, const char *key, const char *id, unsigned number, uint64_t off,
+                  const char *from, const char *if_match, uint64_t from_off, uint64_t len,
+                  struct store_part *out, struct err *);
 int dir_upload_complete(struct store *, const char *key, const char *id,
                         const struct store_part *parts, unsigned count, const struct store_cond *,
                         struct store_stat *out, struct err *);

@@ -173,6 +173,24 @@ void dir_stat_fill(const struct stat *st, struct store_stat *out)
              (uint64_t)st->st_ctim.tv_sec, (uint64_t)st->st_ctim.tv_nsec);
 }
 
+int dir_open_match(struct dir_store *d, const char *what, const char *key, const char *if_match,
+                   int *out_fd, struct store_stat *out, struct err *err)
+{
+    struct stat st = {0};
+    auto_fd int fd = -1;
+    int rc = dir_open_object(d, key, &fd, &st, err);
+    if (rc < 0)
+        return rc;
+    struct store_stat now;
+    dir_stat_fill(&st, &now);
+    if (if_match && strcmp(now.etag, if_match) != 0)
+        return err_set(err, ESTALE, "%s '%s': another object stands there now", what, key);
+    *out = now;
+    *out_fd = fd;
+    fd = -1;
+    return 0;
+}
+
 int dir_open_tmp(struct dir_store *d, int *out_fd, struct err *err)
 {
     int rc = -EAGAIN;

@@ -100,24 +100,61 @@ static int open_upload(struct store *store, const char *key, const char *id, int
     return 0;
 }
 
-int dir_put_part(struct store *store, const char *key, const char *id, unsigned number,
-                 uint64_t off, struct source *body, struct store_part *out, struct err *err)
+// A part that was written is on the disk, or it is none.
+static int end_part(int fd, const char *key, unsigned number, uint64_t off, uint64_t size,
+                    struct store_part *out, struct err *err)
 {
-    if (number < 1 || number > store->limits.parts_max)
-        return err_set(err, EINVAL, "upload of '%s': there is no part %u", key, number);
-    auto_fd int tmp = -1;
-    auto_fd int fd = -1;
-    int rc = open_upload(store, key, id, &tmp, &fd, err);
-    if (rc == 0)
-        rc = dir_write_body(fd, off, body, key, err);
-    if (rc < 0)
-        return rc;
     // A write error of the disk is told to descriptors that were open then, not to the one that syncs at the end.
     if (fdatasync(fd) != 0)
         return err_errno(err, errno, "write part %u of '%s' to disk", number, key);
-    *out = (struct store_part){.number = number, .size = body->size};
-    snprintf(out->etag, sizeof(out->etag), "%" PRIx64 "-%" PRIx64, off, body->size);
+    *out = (struct store_part){.number = number, .size = size};
+    snprintf(out->etag, sizeof(out->etag), "%" PRIx64 "-%" PRIx64, off, size);
     return 0;
+}
+
+static int check_number(const struct store *store, const char *key, unsigned number,
+                        struct err *err)
+{
+    if (number < 1 || number > store->limits.parts_max)
+        return err_set(err, EINVAL, "upload of '%s': there is no part %u", key, number);
+    return 0;
+}
+
+int dir_put_part(struct store *store, const char *key, const char *id, unsigned number,
+                 uint64_t off, struct source *body, struct store_part *out, struct err *err)
+{
+    auto_fd int tmp = -1;
+    auto_fd int fd = -1;
+    int rc = check_number(store, key, number, err);
+    if (rc == 0)
+        rc = open_upload(store, key, id, &tmp, &fd, err);
+    if (rc == 0)
+        rc = dir_write_body(fd, off, body, key, err);
+    return rc < 0 ? rc : end_part(fd, key, number, off, body->size, out, err);
+}
+
+int dir_copy_part(struct store *store, const char *key, const char *id, unsigned number,
+                  uint64_t off, const char *from, const char *if_match, uint64_t from_off,
+                  uint64_t len, struct store_part *out, struct err *err)
+{
+    auto_fd int source = -1;
+    auto_fd int tmp = -1;
+    auto_fd int fd = -1;
+    struct store_stat now = {0};
+    uint64_t end, to_end;
+    int rc = check_number(store, key, number, err);
+    if (rc == 0)
+        rc = open_upload(store, key, id, &tmp, &fd, err);
+    if (rc == 0)
+        rc = dir_open_match(dir_of(store), "copy", from, if_match, &source, &now, err);
+    if (rc < 0)
+        return rc;
+    if (len == 0 || !add_u64(from_off, len, &end) || end > now.size)
+        return err_set(err, EINVAL, "copy '%s': there is no such range in it", from);
+    if (!add_u64(off, len, &to_end) || to_end > INT64_MAX)
+        return err_set(err, EFBIG, "copy '%s' to '%s': beyond any file", from, key);
+    rc = dir_copy_bytes(source, from_off, fd, off, len, from, err);
+    return rc < 0 ? rc : end_part(fd, key, number, off, len, out, err);
 }
 
 // The parts must lie one behind the other and fill the file.

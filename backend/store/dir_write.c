@@ -195,12 +195,14 @@ int dir_put(struct store *store, const char *key, struct source *body,
     return rc;
 }
 
-static int copy_bytes(int from, int to, uint64_t size, const char *key, struct err *err)
+int dir_copy_bytes(int from, uint64_t from_off, int to, uint64_t to_off, uint64_t len,
+                   const char *key, struct err *err)
 {
     uint64_t at = 0;
-    while (at < size) {
+    while (at < len) {
         // shares the blocks where the file system can
-        ssize_t n = copy_file_range(from, NULL, to, NULL, min_u64(size - at, GIB), 0);
+        off_t in = (off_t)(from_off + at), out = (off_t)(to_off + at);
+        ssize_t n = copy_file_range(from, &in, to, &out, min_u64(len - at, GIB), 0);
         if (n <= 0)
             break; // whatever it is, reading and writing say it better
         at += (uint64_t)n;
@@ -208,15 +210,15 @@ static int copy_bytes(int from, int to, uint64_t size, const char *key, struct e
     auto_free uint8_t *piece = malloc(PIECE_BYTES);
     if (!piece)
         return err_set(err, ENOMEM, "copy '%s': out of memory", key);
-    while (at < size) {
-        ssize_t n = pread(from, piece, min_u64(PIECE_BYTES, size - at), (off_t)at);
+    while (at < len) {
+        ssize_t n = pread(from, piece, min_u64(PIECE_BYTES, len - at), (off_t)(from_off + at));
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
             return dir_fail(err, errno, "copy", key);
         if (n == 0)
             return err_set(err, EUCLEAN, "copy '%s': it is shorter than it was", key);
-        int rc = write_all(to, at, piece, (size_t)n);
+        int rc = write_all(to, to_off + at, piece, (size_t)n);
         if (rc < 0)
             return dir_fail(err, -rc, "copy", key);
         at += (uint64_t)n;
@@ -229,21 +231,17 @@ int dir_copy(struct store *store, const char *from, const char *if_match, const 
 {
     struct dir_store *d = dir_of(store);
     auto_fd int source = -1;
-    struct stat st;
-    struct store_stat now;
-    int rc = dir_open_object(d, from, &source, &st, err);
+    struct store_stat now = {0};
+    int rc = dir_open_match(d, "copy", from, if_match, &source, &now, err);
     if (rc < 0)
         return rc;
-    dir_stat_fill(&st, &now);
-    if (if_match && strcmp(now.etag, if_match) != 0)
-        return err_set(err, ESTALE, "copy '%s': another object stands there now", from);
     auto_fd int tmp = -1;
     auto_fd int fd = -1;
     char name[DIR_ID_CHARS + 8];
     rc = open_put(d, to, &tmp, &fd, name, err);
     if (rc < 0)
         return rc;
-    rc = copy_bytes(source, fd, now.size, from, err);
+    rc = dir_copy_bytes(source, 0, fd, 0, now.size, from, err);
     if (rc == 0)
         rc = dir_publish(d, tmp, fd, name, to, NULL, out, err);
     if (rc < 0)

@@ -183,6 +183,7 @@ static const struct store_ops s3_ops = {
     .upload_abort = s3_upload_abort,
     .list_uploads = s3_list_uploads,
     .copy = s3_copy,
+    .copy_part = s3_copy_part,
     .remove = s3_remove,
     .now = s3_now,
     .clock_offset_ms = s3_clock_offset_ms,
@@ -237,6 +238,7 @@ static int check_prefix(const char *prefix, struct err *err)
 
 static void set_limits(struct s3_store *s3, bool aws)
 {
+    s3->aws = aws;
     s3->base.limits = (struct store_limits){
         .part_min = 5 * MIB,
         .parts_max = 10000,

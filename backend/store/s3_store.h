@@ -30,6 +30,7 @@ struct s3_store {
     char endpoint[512]; // for sentences
     unsigned deadline_ms;
     bool ignore_clock;
+    bool aws; // others may ignore conditions of a copied part, in silence
     pthread_mutex_t lock;
     struct s3_begun *begun;
 };
@@ -90,6 +91,9 @@ int s3_list_uploads(struct store *, const char *prefix,
                     struct err *err);
 int s3_copy(struct store *, const char *from, const char *if_match, const char *to,
             struct store_stat *out, struct err *err);
+int s3_copy_part(struct store *, const char *key, const char *id, unsigned number, uint64_t off,
+                 const char *from, const char *if_match, uint64_t from_off, uint64_t len,
+                 struct store_part *out, struct err *err);
 // The way of objects too large for one CopyObject: a multipart upload whose parts are copied.
 int s3_copy_parts(struct s3_store *, const char *from, const struct store_stat *from_stat,
                   const char *to, uint64_t part_bytes, struct store_stat *out, struct err *err);

@@ -109,6 +109,13 @@ struct store_ops {
 
     int (*copy)(struct store *, const char *from, const char *if_match, const char *to,
                 struct store_stat *out, struct err *);
+    // One part of an upload of `key` from bytes [from_off, from_off+len) of the object `from`, which must have them all, on
+    // the store's side; otherwise as put_part, and the sizes are the same: at least limits.part_min but for the last, at
+    // most limits.put_max. -ESTALE when another object than `if_match` (never NULL) stands under `from`. It may take
+    // minutes. -EOPNOTSUPP: not offered for this key.
+    int (*copy_part)(struct store *, const char *key, const char *id, unsigned number, uint64_t off,
+                     const char *from, const char *if_match, uint64_t from_off, uint64_t len,
+                     struct store_part *out, struct err *err);
     // Removing what is absent is success. `if_match` (may be NULL) is honoured where the store can.
     int (*remove)(struct store *, const char *key, const char *if_match, struct err *);
 

@@ -404,6 +404,84 @@ static void test_copy(void **state)
     gone("copy/elsewhere/new %+");
 }
 
+static struct store_part copy_part(const char *key, const char *id, unsigned number, uint64_t off,
+                                   const char *etag, uint64_t from_off, uint64_t size)
+{
+    struct store_part part;
+    ok(store->ops->copy_part(store, key, id, number, off, "parts/from +&", etag, from_off, size,
+                             &part, &err));
+    assert_int_equal(part.number, number);
+    assert_int_equal(part.size, size);
+    assert_true(strlen(part.etag) > 0);
+    return part;
+}
+
+// A part that was put, then parts of another object at odd places, the last one a single byte.
+static void test_copy_part(void **state)
+{
+    (void)state;
+    const char *key = "parts/copied";
+    uint64_t first = max_u64(store->limits.part_min, 300000) + 1;
+    uint64_t size = 2 * first + 4711;
+    struct store_stat from = put("parts/from +&", 21, size), stat;
+    char id[STORE_UPLOAD_ID_BYTES];
+    put(key, 1, 1000);
+    ok(store->ops->upload_begin(store, key, id, &err));
+    struct store_part parts[3];
+    parts[2] = copy_part(key, id, 3, size - 1, from.etag, size - 1, 1);
+    parts[1] = copy_part(key, id, 2, first, from.etag, first, size - 1 - first);
+    parts[0] = put_part(key, id, 1, 21, 0, first);
+    holds(key, 1, 1000); // the old one, until the new one is whole
+    ok(store->ops->upload_complete(store, key, id, parts, 3, NULL, &stat, &err));
+    assert_int_equal(stat.size, size);
+    holds(key, 21, size);
+
+    // onto itself, and shifted: what stands at first + 5 is what stood at 5
+    struct store_stat old = stat;
+    ok(store->ops->upload_begin(store, key, id, &err));
+    parts[0] = put_part(key, id, 1, 21, 0, first);
+    ok(store->ops->copy_part(store, key, id, 2, first, key, old.etag, 0, first + 5, &parts[1],
+                             &err));
+    struct store_cond match = {.if_match = old.etag};
+    ok(store->ops->upload_complete(store, key, id, parts, 2, &match, &stat, &err));
+    assert_int_equal(stat.size, 2 * first + 5);
+    uint8_t edge[16];
+    size_t len;
+    ok(store->ops->get(store, key, stat.etag, first - 8, 16, edge, &len, NULL, &err));
+    assert_int_equal(len, 16);
+    assert_true(pattern_holds(21, first - 8, edge, 8));
+    assert_true(pattern_holds(21, 0, edge + 8, 8));
+    holds("parts/from +&", 21, size);
+    assert_int_equal(uploads("parts/").count, 0);
+    gone(key);
+    gone("parts/from +&");
+}
+
+static void test_copy_part_refusals(void **state)
+{
+    (void)state;
+    const char *key = "parts/copied", *from = "parts/from +&";
+    const struct store_ops *ops = store->ops;
+    uint64_t size = 100000;
+    struct store_stat old = put(from, 1, size);
+    struct store_stat now = put(from, 2, size);
+    char id[STORE_UPLOAD_ID_BYTES];
+    struct store_part part = {.number = 99};
+    ok(ops->upload_begin(store, key, id, &err));
+    fails(ESTALE, ops->copy_part(store, key, id, 1, 0, from, old.etag, 0, size, &part, &err));
+    fails(ENOENT, ops->copy_part(store, key, id, 1, 0, "parts/no", now.etag, 0, size, &part, &err));
+    fails(EINVAL, ops->copy_part(store, key, id, 1, 0, from, now.etag, 0, 0, &part, &err));
+    fails(EINVAL, ops->copy_part(store, key, id, 1, 0, from, now.etag, UINT64_MAX, 2, &part, &err));
+    assert_true(ops->copy_part(store, key, id, 1, 0, from, now.etag, 1, size, &part, NULL) < 0);
+    assert_true(ops->copy_part(store, key, id, 1, 0, from, now.etag, size, 1, &part, NULL) < 0);
+    ok(ops->upload_abort(store, key, id, &err));
+    fails(ENOENT, ops->copy_part(store, key, id, 1, 0, from, now.etag, 0, size, &part, &err));
+    assert_int_equal(part.number, 99); // outputs change only on success
+    is_absent(key);
+    assert_int_equal(uploads("parts/").count, 0);
+    gone(from);
+}
+
 static void *put_absent_thread(void *ctx)
 {
     uint64_t *seed = ctx;
@@ -482,6 +560,7 @@ int store_suite_run(const char *name, struct store *of)
         cmocka_unit_test(test_put_conditions), cmocka_unit_test(test_parts_together),
         cmocka_unit_test(test_one_part),       cmocka_unit_test(test_complete_conditions),
         cmocka_unit_test(test_abort),          cmocka_unit_test(test_copy),
+        cmocka_unit_test(test_copy_part),      cmocka_unit_test(test_copy_part_refusals),
         cmocka_unit_test(test_race),           cmocka_unit_test(test_source),
     };
     return _cmocka_run_group_tests(name, tests, sizeof(tests) / sizeof(tests[0]), NULL, NULL) +

@@ -91,6 +91,30 @@ static void test_check_refusals(void **state)
     store_free(other);
 }
 
+// As a part: the bytes of this object and no other one, or not at all.
+static void copy_nasty(const char *key, const struct store_stat *from)
+{
+    char id[STORE_UPLOAD_ID_BYTES];
+    struct store_part part;
+    struct store_stat stat;
+    OK(store->ops->upload_begin(store, "n2/part", id, &err));
+    if (strchr(key, '%') && !((struct s3_store *)store)->aws) {
+        FAILS(
+            EOPNOTSUPP, "%",
+            store->ops->copy_part(store, "n2/part", id, 1, 0, key, from->etag, 0, 1, &part, &err));
+        OK(store->ops->upload_abort(store, "n2/part", id, &err));
+        return;
+    }
+    OK(store->ops->copy_part(store, "n2/part", id, 1, 0, key, from->etag, 0, 1, &part, &err));
+    OK(store->ops->upload_complete(store, "n2/part", id, &part, 1, NULL, &stat, &err));
+    uint8_t bytes[2][1];
+    size_t len;
+    OK(store->ops->get(store, "n2/part", stat.etag, 0, 1, bytes[0], &len, NULL, &err));
+    OK(store->ops->get(store, key, from->etag, 0, 1, bytes[1], &len, NULL, &err));
+    assert_memory_equal(bytes[0], bytes[1], 1);
+    OK(store->ops->remove(store, "n2/part", NULL, &err));
+}
+
 static void test_nasty_keys(void **state)
 {
     (void)state;
@@ -107,6 +131,7 @@ static void test_nasty_keys(void **state)
         assert_int_equal(len, 1);
         assert_true(pattern_holds(i, 0, &byte, 1));
         OK(store->ops->copy(store, keys[i], stat.etag, "n2/copy", NULL, &err));
+        copy_nasty(keys[i], &stat);
         OK(store->ops->remove(store, keys[i], stat.etag, &err));
         FAILS(ENOENT, "404", store->ops->head(store, keys[i], &stat, &err));
     }
@@ -401,6 +426,81 @@ static void test_abort_answer_lost(void **state)
     fault_peer_free(peer);
 }
 
+#define TEXT(status, body)                                                                         \
+    "HTTP/1.1 " status "\r\nContent-Type: application/xml\r\nConnection: close\r\n\r\n" body
+
+static int copy_part_answered(const char *answer, struct err *err)
+{
+    struct fault_peer *peer;
+    const struct fault_step step = {.kind = FAULT_ANSWER, .answer = answer};
+    struct store *faulty = faulty_store(&step, 1, "PUT ", &peer);
+    struct store_part part;
+    ((struct s3_store *)faulty)->aws = true; // its word is taken for it
+    int rc = faulty->ops->copy_part(faulty, "cp", "id", 2, 0, "cp from", "etag", 7, 11, &part, err);
+    const char *head = fault_peer_head(peer, 0);
+    assert_non_null(strstr(head, "cp?partNumber=2&uploadId=id HTTP"));
+    assert_non_null(strstr(head, "x-amz-copy-source-range: bytes=7-17\r\n"));
+    assert_non_null(strstr(head, "x-amz-copy-source-if-match: \"etag\"\r\n"));
+    assert_non_null(strstr(head, "cp%20from\r\n"));
+    store_free(faulty);
+    fault_peer_free(peer);
+    return rc;
+}
+
+// The server says 200 at once, to keep the line, and what became of it later.
+static void test_copy_part_answers(void **state)
+{
+    (void)state;
+    FAILS(ESTALE, "another object",
+          copy_part_answered(TEXT("200 OK", "  <Error><Code>PreconditionFailed</Code></Error>"),
+                             &err));
+    FAILS(ESTALE, "another object",
+          copy_part_answered(
+              TEXT("412 Precondition Failed", "<Error><Code>PreconditionFailed</Code></Error>"),
+              &err));
+    FAILS(ENOENT, "upload is gone",
+          copy_part_answered(TEXT("404 Not Found", "<Error><Code>NoSuchUpload</Code></Error>"),
+                             &err));
+    FAILS(EACCES, "AccessDenied",
+          copy_part_answered(TEXT("200 OK", "<Error><Code>AccessDenied</Code></Error>"), &err));
+    FAILS(EUCLEAN, "ETag", copy_part_answered(TEXT("200 OK", "<CopyPartResult/>"), &err));
+    OK(copy_part_answered(TEXT("200 OK", "<CopyPartResult><ETag>x</ETag></CopyPartResult>"), &err));
+}
+
+static void copy_part_through(const struct fault_step *steps)
+{
+    struct fault_peer *peer;
+    struct store *faulty = faulty_store(steps, 2, "?partNumber=", &peer);
+    char id[STORE_UPLOAD_ID_BYTES];
+    struct store_part part;
+    struct store_stat stat;
+    uint8_t bytes[100];
+    size_t len;
+    put("cp", 1000, 3, NULL, &stat);
+    OK(faulty->ops->upload_begin(faulty, "cp2", id, &err));
+    OK(faulty->ops->copy_part(faulty, "cp2", id, 1, 0, "cp", stat.etag, 900, 100, &part, &err));
+    OK(faulty->ops->upload_complete(faulty, "cp2", id, &part, 1, NULL, &stat, &err));
+    OK(store->ops->get(store, "cp2", stat.etag, 0, 100, bytes, &len, NULL, &err));
+    assert_int_equal(len, 100);
+    assert_true(pattern_holds(3, 900, bytes, 100));
+    store_free(faulty);
+    fault_peer_free(peer);
+    OK(store->ops->remove(store, "cp", NULL, &err));
+    OK(store->ops->remove(store, "cp2", NULL, &err));
+}
+
+static void test_copy_part_answer_lost(void **state)
+{
+    (void)state;
+    const struct fault_step error_first[] = {
+        {.kind = FAULT_ANSWER,
+         .answer = TEXT("200 OK", "<Error><Code>InternalError</Code></Error>")},
+        {.kind = FAULT_FORWARD}};
+    copy_part_through(lose_first);
+    copy_part_through(close_first);
+    copy_part_through(error_first);
+}
+
 static void test_read_broken(void **state)
 {
     (void)state;
@@ -484,6 +584,8 @@ int main(void)
         cmocka_unit_test(test_put_answer_lost),
         cmocka_unit_test(test_complete_answer_lost),
         cmocka_unit_test(test_abort_answer_lost),
+        cmocka_unit_test(test_copy_part_answers),
+        cmocka_unit_test(test_copy_part_answer_lost),
         cmocka_unit_test(test_read_broken),
     };
     int failed = cmocka_run_group_tests_name("s3", tests, setup, teardown);

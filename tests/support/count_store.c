@@ -109,6 +109,15 @@ static int copy(struct store *s, const char *from, const char *if_match, const c
     return other(s)->ops->copy(self(s)->inner, from, if_match, to, out, err);
 }
 
+static int copy_part(struct store *s, const char *key, const char *id, unsigned number,
+                     uint64_t off, const char *from, const char *if_match, uint64_t from_off,
+                     uint64_t len, struct store_part *out, struct err *err)
+{
+    self(s)->part_copies++;
+    return self(s)->inner->ops->copy_part(self(s)->inner, key, id, number, off, from, if_match,
+                                          from_off, len, out, err);
+}
+
 static int remove_key(struct store *s, const char *key, const char *if_match, struct err *err)
 {
     return other(s)->ops->remove(self(s)->inner, key, if_match, err);
@@ -145,6 +154,7 @@ struct count_store *count_store_new(struct store *inner)
         .upload_abort = upload_abort,
         .list_uploads = list_uploads,
         .copy = copy,
+        .copy_part = copy_part,
         .remove = remove_key,
         .now = now,
         .clock_offset_ms = clock_offset_ms,
@@ -161,5 +171,5 @@ struct count_store *count_store_new(struct store *inner)
 
 unsigned count_store_all(const struct count_store *c)
 {
-    return c->heads + c->gets + c->lists + c->others;
+    return c->heads + c->gets + c->lists + c->part_copies + c->others;
 }

@@ -9,7 +9,7 @@
 struct count_store {
     struct store store; // first
     struct store *inner;
-    atomic_uint heads, gets, lists, others;
+    atomic_uint heads, gets, lists, part_copies, others;
     // called without arguments of interest but the key or prefix, after the inner store answered
     void (*after)(void *ctx, const char *call, const char *key);
     void *ctx;

@@ -157,6 +157,14 @@ static int copy(struct store *store, const char *from, const char *if_match, con
     WITH_FAULT(FAULT_COPY, next->ops->copy(next, from, if_match, to, out, err));
 }
 
+static int copy_part(struct store *store, const char *key, const char *id, unsigned number,
+                     uint64_t off, const char *from, const char *if_match, uint64_t from_off,
+                     uint64_t len, struct store_part *out, struct err *err)
+{
+    WITH_FAULT(FAULT_COPY_PART, next->ops->copy_part(next, key, id, number, off, from, if_match,
+                                                     from_off, len, out, err));
+}
+
 static int remove_object(struct store *store, const char *key, const char *if_match,
                          struct err *err)
 {
@@ -196,6 +204,7 @@ static const struct store_ops ops = {
     .upload_abort = upload_abort,
     .list_uploads = list_uploads,
     .copy = copy,
+    .copy_part = copy_part,
     .remove = remove_object,
     .now = now,
     .clock_offset_ms = clock_offset_ms,

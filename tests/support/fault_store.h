@@ -17,6 +17,7 @@ enum fault_op {
     FAULT_UPLOAD_ABORT,
     FAULT_LIST_UPLOADS,
     FAULT_COPY,
+    FAULT_COPY_PART,
     FAULT_REMOVE,
     FAULT_ANY, // of all these
 };

@@ -184,6 +184,33 @@ static int put_part(struct store *store, const char *key, const char *id, unsign
     return 0;
 }
 
+static int copy_part(struct store *store, const char *key, const char *id, unsigned number,
+                     uint64_t off, const char *from, const char *if_match, uint64_t from_off,
+                     uint64_t len, struct store_part *out, struct err *err)
+{
+    struct sim_store *s = sim_of(store);
+    if (number < 1 || number > store->limits.parts_max)
+        return err_set(err, EINVAL, "part %u: there is no such number", number);
+    if (len > store->limits.put_max)
+        return err_set(err, EFBIG, "part %u: more than 5 GiB", number);
+    auto_unlock pthread_mutex_t *held = scope_lock(&s->lock);
+    const struct sim_object *o = find_object(s, from);
+    struct sim_upload *u = find_upload(s, key, id);
+    struct store_stat now;
+    if (!u || !o)
+        return err_set(err, ENOENT, "part %u: no such upload or object", number);
+    fill_stat(o, &now);
+    if (if_match && strcmp(now.etag, if_match) != 0)
+        return err_set(err, ESTALE, "copy '%s': another object stands there", from);
+    if (len == 0 || from_off > o->size || len > o->size - from_off)
+        return err_set(err, EINVAL, "copy '%s': there is no such range in it", from);
+    u->sizes[number - 1] = len;
+    *out = (struct store_part){.number = number, .size = len};
+    snprintf(out->etag, sizeof(out->etag), "%llx-%llx", (unsigned long long)off,
+             (unsigned long long)len);
+    return 0;
+}
+
 // With the lock held.
 static int add_up(const struct store *store, const struct sim_upload *u,
                   const struct store_part *parts, unsigned count, uint64_t *out, struct err *err)
@@ -327,6 +354,7 @@ static const struct store_ops ops = {
     .upload_abort = upload_abort,
     .list_uploads = list_uploads,
     .copy = copy,
+    .copy_part = copy_part,
     .remove = remove_object,
     .now = now,
     .clock_offset_ms = clock_offset_ms,

@@ -147,6 +147,11 @@ static void test_small(void **state)
     assert_int_equal(xml_parse_result(copied, strlen(copied), &result, NULL), 0);
     assert_string_equal(result.etag, "e");
     assert_int_equal(result.last_modified.tv_sec, 1795344077);
+    static const char part[] = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><CopyPartResult" NS
+                               "><ETag>&quot;p&quot;</ETag><LastModified>2026-11-22T10:41:17.000Z"
+                               "</LastModified></CopyPartResult>";
+    assert_int_equal(xml_parse_result(part, strlen(part), &result, NULL), 0);
+    assert_string_equal(result.etag, "p");
     static const char other[] = "<html><ETag>e</ETag></html>";
     assert_int_equal(xml_parse_result(other, strlen(other), &result, NULL), -EUCLEAN);
 }
