@@ -20,9 +20,10 @@ ROOMS = {
     "backend/store/": ["backend/base/", "backend/stream.h"],
     "backend/store/s3": ["backend/base/", "backend/stream.h", "backend/store/", "backend/s3/"],
     "backend/object": ["backend/base/", "backend/stream.h", "backend/pack/", "backend/seal/", "backend/store/"],
+    "backend/complete": ["backend/base/", "backend/seal/seal.h"],
     "conf/": ["backend/base/"],
     "conf/keys": ["backend/base/", "backend/seal/seal.h", "conf/"],
-    "fs/": ["backend/base/", "backend/stream.h", "backend/object", "backend/pack/pack.h", "backend/seal/seal.h",
+    "fs/": ["backend/base/", "backend/stream.h", "backend/complete", "backend/object", "backend/pack/pack.h", "backend/seal/seal.h",
             "backend/store/", "conf/", "conf/keys", "tools/"],
     # what works on the mount sees only the mount
     "tools/": ["backend/base/", "conf/"],
