@@ -61,34 +61,6 @@ int ops_check_writable(struct stack *stack, struct err *err)
 
 // --- Attributes ---
 
-struct timespec ops_grace_until(struct stack *stack, const struct tree_stat *stat)
-{
-    if (!stack->conf->protect.on)
-        return (struct timespec){0};
-    const struct object_info *info = &stat->info;
-    struct timespec until = info->header.state == SEAL_OURS ? info->header.record.committed
-                                                            : info->stat.last_modified;
-    until.tv_sec += (time_t)(stack->conf->protect.grace_ms / 1000);
-    return until;
-}
-
-static bool is_young(struct stack *stack, const struct tree_stat *stat)
-{
-    struct timespec until = ops_grace_until(stack, stat);
-    return !until.tv_sec || ops_now(stack).tv_sec < until.tv_sec;
-}
-
-int ops_check_grace(struct stack *stack, const char *path, const struct tree_stat *stat,
-                    struct err *err)
-{
-    if (is_young(stack, stat))
-        return 0;
-    return err_set(err, EPERM,
-                   "'%s' is protected: [protect] grace (%" PRIu64
-                   " s) has passed since it was stored",
-                   path, stack->conf->protect.grace_ms / 1000);
-}
-
 static void attr_file(struct stack *stack, const struct tree_stat *stat, struct stat *out)
 {
     const struct object_info *info = &stat->info;
@@ -156,7 +128,7 @@ static double attr_timeout(struct stack *stack, const struct node *node,
         return TIMEOUT_YOUNG;
     if (!*stat->info.stat.etag)
         return TIMEOUT_WRITING;
-    return is_young(stack, stat) ? TIMEOUT_YOUNG : TIMEOUT_SEALED;
+    return protect_is_young(stack, &stat->info) ? TIMEOUT_YOUNG : TIMEOUT_SEALED;
 }
 
 void ops_reply_entry(fuse_req_t req, const char *path, enum node_kind kind,

@@ -36,10 +36,6 @@ bool ops_child(fuse_req_t req, const struct node *parent, const char *name,
 void ops_attr(struct stack *, const struct node *, const struct tree_stat *, struct stat *out);
 // Attributes of what is being written under the node's path, if so.
 bool ops_look_writing(struct stack *, const struct node *, struct tree_stat *out);
-// EPERM once grace has passed since the commit.
-int ops_check_grace(struct stack *, const char *path, const struct tree_stat *, struct err *err);
-// A moment by which grace is over; {0,0} where nothing is protected.
-struct timespec ops_grace_until(struct stack *, const struct tree_stat *);
 int ops_check_writable(struct stack *, struct err *err);
 struct timespec ops_now(struct stack *);
 

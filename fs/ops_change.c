@@ -36,7 +36,7 @@ static int remove_file(struct stack *stack, const char *path, struct err *err)
         return rc;
     if (stat.kind == TREE_DIR)
         return err_set(err, EISDIR, "it is a directory");
-    rc = ops_check_grace(stack, path, &stat, err);
+    rc = protect_check_file(stack, path, &stat.info, err);
     if (rc)
         return rc;
     char key[OPS_PATH_BYTES + sizeof(OBJECT_SUFFIX)];

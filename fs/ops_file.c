@@ -131,7 +131,7 @@ static int open_writer(struct stack *stack, struct handle *h, const struct node 
     h->writer = writers_join(stack->writers, h->path, tid);
     if (h->writer)
         return flags & O_TRUNC ? writer_truncate(h->writer, 0, err) : 0;
-    int rc = old ? ops_check_grace(stack, h->path, old, err) : 0;
+    int rc = old ? protect_check_file(stack, h->path, &old->info, err) : 0;
     if (rc)
         return rc;
     struct store_cond cond = {
@@ -363,7 +363,7 @@ void on_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 static int refuse_change(struct stack *stack, const struct node *node, struct err *err)
 {
     struct tree_stat stat = nodes_stat(stack->nodes, node);
-    int rc = ops_check_grace(stack, node->path, &stat, err);
+    int rc = protect_check_file(stack, node->path, &stat.info, err);
     return rc ? rc
               : err_set(err, EOPNOTSUPP,
                         "changing a stored file in place is not there yet: write it anew");

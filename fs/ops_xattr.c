@@ -58,7 +58,7 @@ static int gather(struct stack *stack, struct node *node, enum xattr_name name,
             return rc;
     }
     facts->info = stat.info;
-    facts->grace_until = ops_grace_until(stack, &stat);
+    facts->grace_until = protect_until(stack, &stat.info);
     if (name == XATTR_STATE && !facts->is_writing)
         facts->is_damaged = is_damaged(stack, node, &stat);
     if (name == XATTR_DIGEST && !facts->is_writing)

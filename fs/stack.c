@@ -273,6 +273,10 @@ static int build(struct stack *stack, struct err *err)
     if (!rc)
         rc = recents_new(&stack->recents, err);
     if (!rc)
+        rc = protect_new(&stack->protect, err);
+    if (!rc)
+        rc = claims_new(&stack->claims, err);
+    if (!rc)
         rc = status_new(&stack->status, err);
     if (!rc)
         rc = build_upper(stack, err);
@@ -314,6 +318,8 @@ void stack_free(struct stack *stack)
     status_free(stack->status);
     nodes_free(stack->nodes);
     recents_free(stack->recents);
+    protect_free(stack->protect);
+    claims_free(stack->claims);
     workers_free(stack->packers);
     workers_free(stack->uploaders);
     blocks_free(stack->blocks);

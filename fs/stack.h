@@ -7,7 +7,9 @@
 #include "backend/object.h"
 #include "backend/store/journal.h"
 #include "conf/conf.h"
+#include "fs/claims.h"
 #include "fs/nodes.h"
+#include "fs/protect.h"
 #include "fs/recent.h"
 #include "fs/reader.h"
 #include "fs/status.h"
@@ -32,6 +34,8 @@ struct stack {               // fixed after stack_new
     struct readers *readers;
     struct writers *writers;
     struct recents *recents;
+    struct protect *protect;
+    struct claims *claims;
     struct nodes *nodes;
     struct status *status;
     uint64_t object_max_bytes;
