@@ -29,7 +29,7 @@ packages=(
     # other tools that open what we wrote, and the reverse
     age zstd xxd openssl python3 python3-cryptography python3-xxhash python3-zstandard
     # what people use on a mount
-    coreutils rsync tar zip strace attr procps util-linux postgresql-15 postgresql-client-15
+    coreutils rsync tar zip gzip sed perl sqlite3 strace attr procps util-linux postgresql-15 postgresql-client-15
     # a real S3 server
     radosgw ceph-mon ceph-osd ceph-common curl iproute2 ca-certificates
 )

@@ -1,0 +1,169 @@
+"""Random sequences of operations on the mount and in a plain directory: model/runner.py says what may differ, and why.
+
+BAKFS_MODEL_SEED=N runs only the sequence of that seed, BAKFS_MODEL_COUNT=N so many. A failing one is shrunk and printed.
+"""
+
+import os
+import shutil
+import tempfile
+import unittest
+
+import case
+from case import Case, both_stores
+from model.generate import sequence
+from model.runner import MIB, Difference, Runner
+from model.shrink import shrink
+
+DAY = "db1/2024-11-22"
+COUNT = {"dir": 1200, "s3": 300}
+COUNT_SHORT = 60
+BATCH = 100  # sequences whose contents are compared again by a second mount
+CONF = {"write": {"head": "1M"}, "limits": {"memory": "64M"}}
+
+# Sequences that failed once.
+REGRESSIONS = []
+
+
+class Sequences:
+    """Numbers the directories of a runner, and shrinks what fails."""
+
+    def __init__(self, runner):
+        self.runner, self.count = runner, 0
+
+    def top(self):
+        self.count += 1
+        return "%s/p%d" % (DAY, self.count)
+
+    def failure(self, ops):
+        """The difference, or None."""
+        try:
+            self.runner.run(ops, self.top())
+            return None
+        except Difference as e:
+            return str(e)
+
+    def shrunk(self, ops):
+        """-> (operations, difference)"""
+        least = shrink(ops, lambda some: self.failure(some) is not None)
+        return least, self.failure(least) or "which passes when it is run again"
+
+
+def printed(ops):
+    return "[\n" + "".join("    %r,\n" % (op,) for op in ops) + "]"
+
+
+@both_stores
+class Model(Case):
+    def setUp(self):
+        super().setUp()
+        self.m = self.mount(CONF)
+        self.plain = os.path.join(self.tmp, "plain")
+        os.mkdir(self.plain)
+        self.runner = Runner(self.m.point, self.plain, MIB)
+        self.addCleanup(self.runner.close)
+        self.sequences = Sequences(self.runner)
+
+    def one(self, ops, name):
+        said = self.sequences.failure(ops)
+        if said is None:
+            return
+        if os.environ.get("BAKFS_MODEL_SHRINK") != "no":
+            ops, again = self.sequences.shrunk(ops)
+            said += "\nshrunk: " + again
+        self.fail("%s: %s\n%s\nthe daemon's last lines:\n%s" % (name, said, printed(ops), self.m.log()[-2000:]))
+
+    def stored_the_same(self):
+        """What a second mount of the store finds is what the plain directory has."""
+        other = self.mount(options=["-o", "ro"])
+        for base, _, names in os.walk(self.plain):
+            for name in names:
+                path = os.path.join(base, name)
+                twin = os.path.join(other.point, os.path.relpath(path, self.plain))
+                self.assertEqual(case.sha256_of(twin), case.sha256_of(path), path)
+        expected = sum(len(names) for _, _, names in os.walk(self.plain))
+        self.assertEqual(len(self.store.keys()), expected)
+        other.close()
+        for base in os.listdir(os.path.join(self.plain, DAY)):
+            shutil.rmtree(os.path.join(self.plain, DAY, base))
+            shutil.rmtree(os.path.join(self.m.point, DAY, base))
+
+    def many(self, count):
+        first = int(os.environ.get("BAKFS_MODEL_SEED", "1"))
+        if "BAKFS_MODEL_SEED" in os.environ:
+            count = 1
+        count = int(os.environ.get("BAKFS_MODEL_COUNT", count))
+        for seed in range(first, first + count):
+            self.one(sequence(seed), "seed %d" % seed)
+            if (seed - first) % BATCH == BATCH - 1:
+                self.stored_the_same()
+        self.stored_the_same()
+        self.assertEqual(self.store.leftovers(), [])
+
+    @case.short
+    def test_regressions(self):
+        for name, ops in REGRESSIONS:
+            with self.subTest(name):
+                self.one(ops, name)
+
+    @case.short
+    def test_some(self):
+        self.many(COUNT_SHORT)
+
+    def test_many(self):
+        self.many(COUNT[self.kind])
+
+
+@case.only("dir")
+class Harness:
+    """The harness itself, on two plain directories: it is silent where nothing differs, and finds what does."""
+
+    def setUp(self):
+        self.tmp = tempfile.mkdtemp(prefix="bakfs-test-")
+        self.addCleanup(shutil.rmtree, self.tmp, True)
+
+    def sequences(self, wrong=None):
+        places = [os.path.join(tempfile.mkdtemp(dir=self.tmp), side) for side in ("mount", "plain")]
+        runner = Runner(*places, MIB, is_plain=True, wrong=wrong)
+        self.addCleanup(runner.close)
+        return Sequences(runner)
+
+    @case.short
+    def test_nothing_differs(self):
+        quiet = self.sequences()
+        for seed in range(300):
+            said = quiet.failure(sequence(seed))
+            self.assertIsNone(said, "seed %d: %s" % (seed, said))
+
+    def found(self, wrong):
+        loud = self.sequences(wrong)
+        for seed in range(300):
+            ops = sequence(seed)
+            if loud.failure(ops) is not None:
+                return loud.shrunk(ops)
+        return self.fail("300 sequences did not find it")
+
+    @case.short
+    def test_a_lost_byte_is_found(self):
+        """A write of 4097 bytes that loses one."""
+        def wrong(op):
+            return ("pwrite", op[1], op[2], op[3] - 1, op[4]) if op[0] == "pwrite" and op[3] >= 4097 else op
+
+        ops, said = self.found(wrong)
+        self.assertLessEqual(len(ops), 3, ops)
+        self.assertIn("pwrite", said)
+
+    @case.short
+    def test_an_ignored_truncation_is_found(self):
+        """It says that it was done."""
+        ops, said = self.found(lambda op: ("fsync", op[1]) if op[0] == "ftruncate" else op)
+        self.assertLessEqual(len(ops), 3, ops)
+        self.assertIn("bytes", said)
+
+    @case.short
+    def test_an_append_at_the_wrong_place_is_found(self):
+        def wrong(op):
+            return ("open", op[1], op[2], op[3] & ~os.O_APPEND) if op[0] == "open" else op
+
+        ops, _ = self.found(wrong)
+        self.assertLessEqual(len(ops), 5, ops)
+        self.assertTrue(any(op[0] == "open" and op[4] & os.O_APPEND for op in ops))
