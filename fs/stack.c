@@ -6,7 +6,7 @@
 #include "backend/base/scope.h"
 #include "backend/store/plan.h"
 #include "conf/keys.h"
-#include "conf/profile.h"
+#include "conf/stores.h"
 #include "fs/holders.h"
 
 #include <errno.h>
@@ -34,80 +34,16 @@ static uint64_t pool_bytes(const struct stack *stack)
     return memory - (uint64_t)FUSE_THREADS * stack->max_write_bytes - memory / TREE_MEMORY_SHARE;
 }
 
-static int open_dir_store(struct stack *stack, const char *path, struct err *err)
-{
-    stack->store_path = strdup(path);
-    if (!stack->store_path)
-        return err_errno(err, ENOMEM, "open the store");
-    return store_dir_new(path, &stack->store, err);
-}
-
-#define auto_profile __attribute__((cleanup(profile_done)))
-
-// From the profile that was asked for; else the environment's keys, which the store finds itself; else the default one.
-static int find_credentials(const struct conf *conf, struct profile *out, struct err *err)
-{
-    const char *key = getenv("AWS_ACCESS_KEY_ID");
-    if (!*conf->store.profile && key && *key)
-        return 0;
-    int rc = profile_load(conf->store.profile, out, err);
-    // neither: the store says what is missing
-    return rc == -ENOENT && !*conf->store.profile ? 0 : rc;
-}
-
-static int open_s3_store(struct stack *stack, const char *rest, struct err *err)
-{
-    const struct conf *conf = stack->conf;
-    auto_free char *bucket = strdup(rest);
-    auto_free char *prefix = NULL;
-    if (!bucket)
-        return err_errno(err, ENOMEM, "open the store");
-    char *slash = strchr(bucket, '/');
-    if (slash) {
-        *slash = '\0';
-        size_t len = strlen(slash + 1);
-        while (len > 0 && slash[len] == '/')
-            len--;
-        if (len > 0 && asprintf(&prefix, "%.*s/", (int)len, slash + 1) < 0) {
-            prefix = NULL;
-            return err_errno(err, ENOMEM, "open the store");
-        }
-    }
-    stack->prefix_len = prefix ? strlen(prefix) : 0;
-    auto_profile struct profile profile = {0};
-    int rc = find_credentials(conf, &profile, err);
-    if (rc)
-        return rc;
-    struct store_s3_conf s3 = {
-        .bucket = bucket,
-        .prefix = prefix,
-        .endpoint = conf->store.endpoint,
-        .region = *conf->store.region ? conf->store.region : profile.region,
-        .access_key = profile.access_key,
-        .secret_key = profile.secret_key ? (const char *)profile.secret_key->bytes : NULL,
-        .session_token = profile.session_token ? (const char *)profile.session_token->bytes : NULL,
-        .ca_bundle = conf->store.ca_bundle,
-        .addressing = conf->store.addressing == CONF_ADDRESSING_PATH      ? STORE_S3_PATH
-                      : conf->store.addressing == CONF_ADDRESSING_VIRTUAL ? STORE_S3_VIRTUAL
-                                                                          : STORE_S3_AUTO,
-        .deadline_ms = (unsigned)min_u64(conf->store.deadline_ms, UINT32_MAX),
-        .connections = conf->limits.uploads + conf->limits.downloads + HEADER_FETCHERS,
-        .ignore_clock = conf->store.ignore_clock,
-    };
-    return store_s3_new(&s3, &stack->store, err);
-}
-
 static int open_store(struct stack *stack, struct err *err)
 {
-    const char *url = stack->conf->store.url;
-    if (strncmp(url, "dir:", 4) == 0 && url[4] == '/')
-        return open_dir_store(stack, url + 4, err);
-    if (strncmp(url, "s3://", 5) == 0 && url[5] != '\0' && url[5] != '/')
-        return open_s3_store(stack, url + 5, err);
-    if (!*url)
-        return err_set(err, EINVAL,
-                       "no store: set [store] url, or type: bakfs mount s3://BUCKET DIR");
-    return err_set(err, EINVAL, "'%s' is no store: dir:/PATH or s3://BUCKET[/PREFIX]", url);
+    struct opened_store opened;
+    int rc = stores_open(stack->conf, &opened, err);
+    if (rc)
+        return rc;
+    stack->store = opened.store;
+    stack->store_path = opened.dir_path;
+    stack->prefix_len = opened.prefix_len;
+    return 0;
 }
 
 static int load_keys(struct stack *stack, struct err *err)
@@ -130,6 +66,18 @@ static int recover(struct stack *stack, struct err *err)
                  "their files were not stored store=%s",
                  aborted, stack->store->id);
     return rc;
+}
+
+// What cannot be found out is no reason not to mount: conditions are then looked after before each request.
+static void ask_conditions(struct stack *stack)
+{
+    struct err err;
+    if (probe_conditions(stack->store, stack->conf->mount.state, &stack->conditions, &err) != 0)
+        log_warn("%s", err.text);
+    if (stack->conditions.complete != PROBE_HONOURED)
+        log_info("the store %s conditions of a complete: of two hosts that store one file at the "
+                 "same moment the later one may win",
+                 stack->conditions.complete == PROBE_IGNORED ? "ignores" : "may ignore");
 }
 
 static int start_pools(struct stack *stack, struct err *err)
@@ -266,6 +214,8 @@ static int build(struct stack *stack, struct err *err)
         rc = stack->store->ops->check(stack->store, writable, err);
     if (!rc && writable)
         rc = recover(stack, err);
+    if (!rc && writable)
+        ask_conditions(stack);
     if (!rc)
         rc = start_pools(stack, err);
     if (!rc)
@@ -296,6 +246,7 @@ int stack_new(const struct conf *conf, struct stack **out, struct err *err)
     }
     status_set_sources(stack->status, &(struct status_sources){
                                           .store = stack->store,
+                                          .conditions = stack->conditions,
                                           .blocks = stack->blocks,
                                           .writers = stack->writers,
                                           .readers = stack->readers,

@@ -6,12 +6,13 @@
 #include "backend/base/workers.h"
 #include "backend/object.h"
 #include "backend/store/journal.h"
+#include "backend/store/probe.h"
 #include "conf/conf.h"
 #include "fs/claims.h"
 #include "fs/nodes.h"
 #include "fs/protect.h"
-#include "fs/recent.h"
 #include "fs/reader.h"
+#include "fs/recent.h"
 #include "fs/status.h"
 #include "fs/tree.h"
 #include "fs/writer.h"
@@ -23,6 +24,7 @@ struct stack {               // fixed after stack_new
     struct store *store;
     char *store_path; // of a dir: store, for statfs; NULL otherwise
     size_t prefix_len;
+    struct probe conditions; // unknown when read-only
     struct identities identities;
     struct recipient *recipients;
     size_t recipient_count;

@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #define FAILURES_KEPT 32
@@ -203,6 +204,13 @@ static void put_failures(FILE *out, const struct status *status)
     }
 }
 
+// Writers in another one cannot be seen. 0: not known.
+static uintmax_t pid_namespace(void)
+{
+    struct stat st;
+    return stat("/proc/self/ns/pid", &st) == 0 ? st.st_ino : 0;
+}
+
 static void put_sources(FILE *out, const struct status_sources *s)
 {
     struct blocks_usage usage = blocks_usage(s->blocks);
@@ -211,6 +219,9 @@ static void put_sources(FILE *out, const struct status_sources *s)
     fprintf(out, ",\n  \"read_only\": %s,\n  \"identity\": %s,\n  \"exit_codes\": \"%s\"",
             s->read_only ? "true" : "false", s->has_identity ? "true" : "false",
             holders_can_see() ? "seen" : "blind");
+    fprintf(out, ",\n  \"pid_namespace\": %" PRIuMAX, pid_namespace());
+    fprintf(out, ",\n  \"conditions\": {\"put\": \"%s\", \"complete\": \"%s\"}",
+            probe_word(s->conditions.put), probe_word(s->conditions.complete));
     fprintf(out, ",\n  \"clock_offset_ms\": %" PRId64, s->store->ops->clock_offset_ms(s->store));
     fprintf(out, ",\n  \"object_max_bytes\": %" PRIu64, s->object_max_bytes);
     fprintf(out,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "backend/base/err.h"
+#include "backend/store/probe.h"
 #include "fs/reader.h"
 #include "fs/writer.h"
 
@@ -12,6 +13,7 @@ struct status;
 
 struct status_sources { // all outlive the status
     struct store *store;
+    struct probe conditions;
     struct blocks *blocks;
     struct writers *writers;
     struct readers *readers;

@@ -56,6 +56,22 @@ struct xml_result {
 };
 int xml_parse_result(const char *text, size_t len, struct xml_result *out, struct err *err);
 
+// ListParts: when the newest part of this page was put (zero when there is none), and where the next page goes on (0: no
+// further one).
+struct xml_parts {
+    struct timespec newest;
+    unsigned next;
+};
+int xml_parse_parts(const char *text, size_t len, struct xml_parts *out, struct err *err);
+// GetBucketLifecycleConfiguration: the days after which unfinished uploads of all keys below `prefix` are aborted (the
+// smallest number of the rules that say so); 0: no rule does.
+int xml_parse_abort_days(const char *text, size_t len, const char *prefix, unsigned *out,
+                         struct err *err);
+// The text of element `name` directly in a root of that name; "" when it is not there.
+#define XML_WORD_BYTES 32
+int xml_parse_word(const char *text, size_t len, const char *root, const char *name,
+                   char out[XML_WORD_BYTES], struct err *err);
+
 struct xml_error {
     char code[64], message[256], region[64];
 };

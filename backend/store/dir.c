@@ -178,6 +178,13 @@ static int remove_object(struct store *store, const char *key, const char *if_ma
     return 0;
 }
 
+static int facts(struct store *store, struct store_facts *out, struct err *err)
+{
+    (void)store, (void)err;
+    *out = (struct store_facts){0};
+    return 0;
+}
+
 static struct timespec now_local(struct store *store)
 {
     (void)store;
@@ -212,9 +219,11 @@ static const struct store_ops ops = {
     .upload_complete = dir_upload_complete,
     .upload_abort = dir_upload_abort,
     .list_uploads = dir_list_uploads,
+    .upload_touched = dir_upload_touched,
     .copy = dir_copy,
     .copy_part = dir_copy_part,
     .remove = remove_object,
+    .facts = facts,
     .now = now_local,
     .clock_offset_ms = clock_offset_ms,
     .free = free_store,
@@ -240,8 +249,11 @@ int store_dir_new(const char *path, struct store **out, struct err *err)
         return err_set(err, ENAMETOOLONG, "the store's directory '%s' has too long a path", path);
     }
     d->store.ops = &ops;
-    d->store.limits = (struct store_limits){
-        .part_min = 1, .parts_max = 10000, .put_max = INT64_MAX, .complete_conditions = true};
+    d->store.limits = (struct store_limits){.part_min = 1,
+                                            .parts_max = 10000,
+                                            .put_max = INT64_MAX,
+                                            .put_conditions = true,
+                                            .complete_conditions = true};
     d->root = root;
     root = -1;
     d->path = take(real);

@@ -93,6 +93,8 @@ int dir_upload_complete(struct store *, const char *key, const char *id,
 int dir_upload_abort(struct store *, const char *key, const char *id, struct err *);
 int dir_list_uploads(struct store *, const char *prefix,
                      int (*each)(void *ctx, const struct store_upload *), void *ctx, struct err *);
+int dir_upload_touched(struct store *, const char *key, const char *id, struct timespec *out,
+                       struct err *);
 
 // --- dir_list.c ---
 

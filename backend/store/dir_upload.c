@@ -225,6 +225,21 @@ int dir_upload_abort(struct store *store, const char *key, const char *id, struc
     return 0;
 }
 
+int dir_upload_touched(struct store *store, const char *key, const char *id, struct timespec *out,
+                       struct err *err)
+{
+    auto_fd int tmp = -1;
+    auto_fd int fd = -1;
+    int rc = open_upload(store, key, id, &tmp, &fd, err);
+    struct stat st;
+    if (rc < 0)
+        return rc;
+    if (fstat(fd, &st) < 0)
+        return dir_fail(err, errno, "look at the upload of", key);
+    *out = st.st_size > 0 ? st.st_mtim : (struct timespec){0};
+    return 0;
+}
+
 int dir_list_uploads(struct store *store, const char *prefix,
                      int (*each)(void *ctx, const struct store_upload *), void *ctx,
                      struct err *err)

@@ -40,7 +40,7 @@ int s3_quote_write(const struct s3_store *s3, const char *etag, char out[S3_QUOT
                    struct err *err)
 {
     int result = s3_quote(etag, out, err);
-    if (result == 0 && !s3->base.limits.complete_conditions)
+    if (result == 0 && !s3->aws)
         snprintf(out, S3_QUOTED_BYTES, "%s", etag);
     return result;
 }
@@ -111,10 +111,10 @@ int s3_look(struct s3_store *s3, const char *full, unsigned deadline_ms, struct 
     return result;
 }
 
-int s3_precheck(struct s3_store *s3, const char *full, const struct store_cond *cond,
+int s3_precheck(struct s3_store *s3, const char *full, const struct store_cond *cond, bool honoured,
                 struct err *err)
 {
-    if (s3->base.limits.complete_conditions || !cond || (!cond->if_absent && !cond->if_match))
+    if (honoured || !cond || (!cond->if_absent && !cond->if_match))
         return 0;
     struct store_stat stat = {0};
     struct err look = {0};
@@ -182,9 +182,11 @@ static const struct store_ops s3_ops = {
     .upload_complete = s3_upload_complete,
     .upload_abort = s3_upload_abort,
     .list_uploads = s3_list_uploads,
+    .upload_touched = s3_upload_touched,
     .copy = s3_copy,
     .copy_part = s3_copy_part,
     .remove = s3_remove,
+    .facts = s3_facts,
     .now = s3_now,
     .clock_offset_ms = s3_clock_offset_ms,
     .free = s3_free,
@@ -236,6 +238,8 @@ static int check_prefix(const char *prefix, struct err *err)
     return 0;
 }
 
+// AWS honours conditions (user guide, "conditional writes"). Others may ignore them in silence, as Ceph does with those of
+// Complete: until they were asked they are looked after here.
 static void set_limits(struct s3_store *s3, bool aws)
 {
     s3->aws = aws;
@@ -243,8 +247,9 @@ static void set_limits(struct s3_store *s3, bool aws)
         .part_min = 5 * MIB,
         .parts_max = 10000,
         .put_max = 5 * GIB,
-        .complete_conditions =
-            aws, // others may ignore them in silence (Ceph does): looked at before
+        .put_conditions = aws,
+        .complete_conditions = aws,
+        .conditions_unsure = !aws,
     };
 }
 

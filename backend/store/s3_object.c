@@ -331,7 +331,7 @@ int s3_put(struct store *store, const char *key, struct source *body, const stru
     if (result == 0 && body->size > s3->base.limits.put_max)
         result = err_set(&local, EFBIG, "%" PRIu64 " bytes are too many for one put", body->size);
     if (result == 0)
-        result = s3_precheck(s3, full, cond, &local);
+        result = s3_precheck(s3, full, cond, s3->base.limits.put_conditions, &local);
     if (result == 0)
         result = put_full(s3, full, body, cond, &stat, &local);
     if (result < 0) {
@@ -351,7 +351,7 @@ static int remove_full(struct s3_store *s3, const char *full, const char *if_mat
     if (if_match) {
         int result = s3_quote_write(s3, if_match, quoted, err);
         struct store_stat stat;
-        if (result == 0 && !s3->base.limits.complete_conditions) {
+        if (result == 0 && !s3->aws) {
             result = s3_look(s3, full, 0, &stat, NULL, err);
             if (result == -ENOENT)
                 return 0;

@@ -1,5 +1,5 @@
 // The parts of the S3 store among themselves: s3.c makes it and holds its table, s3_object.c reads, lists and puts,
-// s3_upload.c is multipart, s3_copy.c copies, s3_check.c is what a mount asks first.
+// s3_upload.c is multipart, s3_copy.c copies, s3_check.c is what a mount asks first, s3_facts.c what doctor asks besides.
 #pragma once
 
 #include "backend/base/err.h"
@@ -30,7 +30,7 @@ struct s3_store {
     char endpoint[512]; // for sentences
     unsigned deadline_ms;
     bool ignore_clock;
-    bool aws; // others may ignore conditions of a copied part, in silence
+    bool aws; // others may ignore conditions of a copied part or a removal, in silence
     pthread_mutex_t lock;
     struct s3_begun *begun;
 };
@@ -57,8 +57,9 @@ int s3_stat(const struct s3_call *, struct store_stat *out, struct err *err);
 // Looks at what stands under a full key, within `deadline_ms` (0: the store's own). `token` may be NULL.
 int s3_look(struct s3_store *, const char *full, unsigned deadline_ms, struct store_stat *out,
             char token[S3_TOKEN_BYTES], struct err *err);
-// For servers that do not honour conditions: -EEXIST when what stands there contradicts `cond`.
-int s3_precheck(struct s3_store *, const char *full, const struct store_cond *, struct err *err);
+// For requests whose conditions are not `honoured`: -EEXIST when what stands there contradicts `cond`.
+int s3_precheck(struct s3_store *, const char *full, const struct store_cond *, bool honoured,
+                struct err *err);
 // The answer to a put or complete was lost, or says that a condition does not hold: true, and `out`, when what stands
 // there carries our token and has that size.
 bool s3_is_mine(struct s3_store *, const char *full, const char *token, uint64_t size,
@@ -89,6 +90,9 @@ int s3_upload_abort(struct store *, const char *key, const char *id, struct err 
 int s3_list_uploads(struct store *, const char *prefix,
                     int (*each)(void *ctx, const struct store_upload *), void *ctx,
                     struct err *err);
+int s3_upload_touched(struct store *, const char *key, const char *id, struct timespec *out,
+                      struct err *err);
+int s3_facts(struct store *, struct store_facts *out, struct err *err);
 int s3_copy(struct store *, const char *from, const char *if_match, const char *to,
             struct store_stat *out, struct err *err);
 int s3_copy_part(struct store *, const char *key, const char *id, unsigned number, uint64_t off,

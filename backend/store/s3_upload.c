@@ -264,7 +264,7 @@ int s3_upload_complete(struct store *store, const char *key, const char *id,
         result = complete_body(parts, count, &body, &done.body_len, &done.size, &local);
     done.body = body;
     if (result == 0)
-        result = s3_precheck(s3, full, cond, &local);
+        result = s3_precheck(s3, full, cond, s3->base.limits.complete_conditions, &local);
     if (result == 0)
         result = complete_full(s3, &done, &stat, &local);
     if (result < 0) {

@@ -46,10 +46,12 @@ struct store_cond {
 };
 
 struct store_limits {
-    uint64_t part_min;        // 5 MiB; the last part may be smaller. 1 for dir:
-    unsigned parts_max;       // 10,000
-    uint64_t put_max;         // largest single put
-    bool complete_conditions; // put and complete honour store_cond
+    uint64_t part_min;                        // 5 MiB; the last part may be smaller. 1 for dir:
+    unsigned parts_max;                       // 10,000
+    uint64_t put_max;                         // largest single put
+    bool put_conditions, complete_conditions; // put, and complete, honour store_cond
+    bool
+        conditions_unsure; // these two are a cautious guess, which probe.h can replace by what the store does
 };
 
 struct store_upload { // of list_uploads
@@ -62,6 +64,21 @@ struct store_part {  // what put_part answered, in the order of numbers
     unsigned number; // from 1
     uint64_t size;
     char etag[STORE_ETAG_BYTES];
+};
+
+// What is told of the place as a whole.
+enum store_fact {
+    STORE_FACT_NOT_OFFERED, // the store has no such thing
+    STORE_FACT_NO,
+    STORE_FACT_YES,
+    STORE_FACT_REFUSED, // the credentials may not ask
+};
+struct store_facts {
+    enum store_fact
+        abort_rule; // old uploads that nobody completed are aborted by the store (S3: lifecycle rule)
+    unsigned abort_days;        // of it, the earliest
+    enum store_fact versioning; // what is overwritten or removed stays as an older version
+    enum store_fact lock;       // object lock
 };
 
 struct store_ops {
@@ -107,6 +124,10 @@ struct store_ops {
                         int (*each)(void *ctx, const struct store_upload *), void *ctx,
                         struct err *);
 
+    // When the newest part of an upload was put: zero when it has none. -ENOENT: there is no such upload.
+    int (*upload_touched)(struct store *, const char *key, const char *id, struct timespec *out,
+                          struct err *err);
+
     int (*copy)(struct store *, const char *from, const char *if_match, const char *to,
                 struct store_stat *out, struct err *);
     // One part of an upload of `key` from bytes [from_off, from_off+len) of the object `from`, which must have them all, on
@@ -118,6 +139,8 @@ struct store_ops {
                      struct store_part *out, struct err *err);
     // Removing what is absent is success. `if_match` (may be NULL) is honoured where the store can.
     int (*remove)(struct store *, const char *key, const char *if_match, struct err *);
+
+    int (*facts)(struct store *, struct store_facts *out, struct err *);
 
     // Now, by the store's clock, as last seen in an answer's Date (the local clock for dir:).
     struct timespec (*now)(struct store *);

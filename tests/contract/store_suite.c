@@ -236,7 +236,7 @@ static void test_replaced(void **state)
 static void test_put_conditions(void **state)
 {
     (void)state;
-    if (!store->limits.complete_conditions)
+    if (!store->limits.put_conditions)
         skip();
     struct pattern_source body = pattern_source(3, 0, 100);
     struct store_stat stat;
@@ -386,6 +386,24 @@ static void test_abort(void **state)
     assert_int_equal(uploads("").count, 0);
 }
 
+static void test_touched(void **state)
+{
+    (void)state;
+    char id[STORE_UPLOAD_ID_BYTES];
+    struct timespec when = {.tv_sec = 1};
+    ok(store->ops->upload_begin(store, "touched", id, &err));
+    ok(store->ops->upload_touched(store, "touched", id, &when, &err));
+    assert_int_equal(when.tv_sec, 0);
+    put_part("touched", id, 1, 1, 0, 1000);
+    ok(store->ops->upload_touched(store, "touched", id, &when, &err));
+    int64_t age = store->ops->now(store).tv_sec - when.tv_sec;
+    assert_true(age >= -60 && age < 600);
+    ok(store->ops->upload_abort(store, "touched", id, &err));
+    fails(ENOENT, store->ops->upload_touched(store, "touched", id, &when, &err));
+    struct store_facts facts;
+    ok(store->ops->facts(store, &facts, &err));
+}
+
 static void test_copy(void **state)
 {
     (void)state;
@@ -497,7 +515,7 @@ static void *put_absent_thread(void *ctx)
 static void test_race(void **state)
 {
     (void)state;
-    if (!store->limits.complete_conditions)
+    if (!store->limits.put_conditions)
         skip();
     enum { COUNT = 6 };
     for (int round = 0; round < 5; round++) {
@@ -554,14 +572,23 @@ int store_suite_run(const char *name, struct store *of)
 {
     store = of;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_check),          cmocka_unit_test(test_absent),
-        cmocka_unit_test(test_sizes),          cmocka_unit_test(test_ranges),
-        cmocka_unit_test(test_tails),          cmocka_unit_test(test_replaced),
-        cmocka_unit_test(test_put_conditions), cmocka_unit_test(test_parts_together),
-        cmocka_unit_test(test_one_part),       cmocka_unit_test(test_complete_conditions),
-        cmocka_unit_test(test_abort),          cmocka_unit_test(test_copy),
-        cmocka_unit_test(test_copy_part),      cmocka_unit_test(test_copy_part_refusals),
-        cmocka_unit_test(test_race),           cmocka_unit_test(test_source),
+        cmocka_unit_test(test_check),
+        cmocka_unit_test(test_absent),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_tails),
+        cmocka_unit_test(test_replaced),
+        cmocka_unit_test(test_put_conditions),
+        cmocka_unit_test(test_parts_together),
+        cmocka_unit_test(test_one_part),
+        cmocka_unit_test(test_complete_conditions),
+        cmocka_unit_test(test_touched),
+        cmocka_unit_test(test_abort),
+        cmocka_unit_test(test_copy),
+        cmocka_unit_test(test_copy_part),
+        cmocka_unit_test(test_copy_part_refusals),
+        cmocka_unit_test(test_race),
+        cmocka_unit_test(test_source),
     };
     return _cmocka_run_group_tests(name, tests, sizeof(tests) / sizeof(tests[0]), NULL, NULL) +
            store_suite_list_run(name, of);

@@ -3,6 +3,7 @@
 // the suite of all stores.
 #include "backend/base/crypto.h"
 #include "backend/base/num.h"
+#include "backend/store/probe.h"
 #include "backend/store/s3_store.h"
 #include "tests/contract/store_suite.h"
 #include "tests/support/fault_peer.h"
@@ -186,11 +187,11 @@ static void test_put_conditions(void **state)
     put("c", 11, 1, &(struct store_cond){.if_match = first.etag}, &second);
     FAILS(ESTALE, "another object", store->ops->remove(store, "c", first.etag, &err));
     // the server's own answer, with the look before it left out
-    store->limits.complete_conditions = true;
+    store->limits.put_conditions = true;
     FAILS(EEXIST, "somebody else",
           store->ops->put(store, "c", &body.source, &(struct store_cond){.if_absent = true},
                           &second, &err));
-    store->limits.complete_conditions = false;
+    store->limits.put_conditions = false;
     OK(store->ops->remove(store, "c", second.etag, &err));
     OK(store->ops->remove(store, "c", NULL, &err)); // what is absent is removed
 }
@@ -200,6 +201,40 @@ static int count_upload(void *ctx, const struct store_upload *upload)
     (void)upload;
     (*(unsigned *)ctx)++;
     return 0;
+}
+
+static int count_entry(void *ctx, const struct store_entry *entry)
+{
+    (void)entry;
+    ++*(unsigned *)ctx;
+    return 0;
+}
+
+// Ceph honours the conditions of a put and ignores those of a complete.
+static void test_probe(void **state)
+{
+    (void)state;
+    struct probe found;
+    bool more = true;
+    unsigned count = 0;
+    assert_true(store->limits.conditions_unsure);
+    OK(probe_ask(store, &found, &err));
+    assert_int_equal(found.put, PROBE_HONOURED);
+    assert_int_equal(found.complete, PROBE_IGNORED);
+    OK(store->ops->list(store, PROBE_PREFIX, NULL, false, 10, count_entry, &count, &more, &err));
+    assert_int_equal(count, 0);
+    OK(store->ops->list_uploads(store, PROBE_PREFIX, count_upload, &count, &err));
+    assert_int_equal(count, 0);
+}
+
+static void test_facts(void **state)
+{
+    (void)state;
+    struct store_facts facts;
+    OK(store->ops->facts(store, &facts, &err));
+    assert_int_equal(facts.abort_rule, STORE_FACT_NO);
+    assert_int_equal(facts.versioning, STORE_FACT_NO);
+    assert_int_equal(facts.lock, STORE_FACT_NO);
 }
 
 // 5 MiB + 5 MiB + 1000 bytes, parts out of order.
@@ -578,6 +613,8 @@ int main(void)
         cmocka_unit_test(test_ranges),
         cmocka_unit_test(test_put_conditions),
         cmocka_unit_test(test_multipart),
+        cmocka_unit_test(test_probe),
+        cmocka_unit_test(test_facts),
         cmocka_unit_test(test_lost_complete),
         cmocka_unit_test(test_complete_conditions),
         cmocka_unit_test(test_list),

@@ -22,9 +22,10 @@ ROOMS = {
     "backend/object": ["backend/base/", "backend/stream.h", "backend/pack/", "backend/seal/", "backend/store/"],
     "backend/complete": ["backend/base/", "backend/seal/seal.h"],
     "conf/": ["backend/base/"],
+    "conf/stores": ["backend/base/", "backend/stream.h", "backend/store/", "conf/"],
     "conf/keys": ["backend/base/", "backend/seal/seal.h", "conf/"],
     "fs/": ["backend/base/", "backend/stream.h", "backend/complete", "backend/object", "backend/pack/pack.h", "backend/seal/seal.h",
-            "backend/store/", "conf/", "conf/keys", "tools/"],
+            "backend/store/", "conf/", "conf/keys", "conf/stores", "tools/"],
     # what works on the mount sees only the mount
     "tools/": ["backend/base/", "conf/"],
     # and these verbs see keys and the store

@@ -103,6 +103,17 @@ static int list_uploads(struct store *s, const char *prefix,
     return other(s)->ops->list_uploads(self(s)->inner, prefix, each, ctx, err);
 }
 
+static int upload_touched(struct store *s, const char *key, const char *id, struct timespec *out,
+                          struct err *err)
+{
+    return other(s)->ops->upload_touched(self(s)->inner, key, id, out, err);
+}
+
+static int facts(struct store *s, struct store_facts *out, struct err *err)
+{
+    return other(s)->ops->facts(self(s)->inner, out, err);
+}
+
 static int copy(struct store *s, const char *from, const char *if_match, const char *to,
                 struct store_stat *out, struct err *err)
 {
@@ -153,9 +164,11 @@ struct count_store *count_store_new(struct store *inner)
         .upload_complete = upload_complete,
         .upload_abort = upload_abort,
         .list_uploads = list_uploads,
+        .upload_touched = upload_touched,
         .copy = copy,
         .copy_part = copy_part,
         .remove = remove_key,
+        .facts = facts,
         .now = now,
         .clock_offset_ms = clock_offset_ms,
         .free = free_both,

@@ -151,6 +151,17 @@ static int list_uploads(struct store *store, const char *prefix,
     WITH_FAULT(FAULT_LIST_UPLOADS, next->ops->list_uploads(next, prefix, each, ctx, err));
 }
 
+static int upload_touched(struct store *store, const char *key, const char *id,
+                          struct timespec *out, struct err *err)
+{
+    WITH_FAULT(FAULT_UPLOAD_TOUCHED, next->ops->upload_touched(next, key, id, out, err));
+}
+
+static int facts(struct store *store, struct store_facts *out, struct err *err)
+{
+    WITH_FAULT(FAULT_FACTS, next->ops->facts(next, out, err));
+}
+
 static int copy(struct store *store, const char *from, const char *if_match, const char *to,
                 struct store_stat *out, struct err *err)
 {
@@ -203,9 +214,11 @@ static const struct store_ops ops = {
     .upload_complete = upload_complete,
     .upload_abort = upload_abort,
     .list_uploads = list_uploads,
+    .upload_touched = upload_touched,
     .copy = copy,
     .copy_part = copy_part,
     .remove = remove_object,
+    .facts = facts,
     .now = now,
     .clock_offset_ms = clock_offset_ms,
     .free = free_store,

@@ -16,8 +16,9 @@ struct sim_object {
 
 struct sim_upload {
     char key[STORE_KEY_BYTES + 1]; // "": free
-    uint64_t generation;           // its id
-    uint64_t *sizes;               // by number - 1; UINT64_MAX: not put
+    struct timespec begun, touched;
+    uint64_t generation; // its id
+    uint64_t *sizes;     // by number - 1; UINT64_MAX: not put
 };
 
 struct sim_store {
@@ -160,6 +161,7 @@ static int upload_begin(struct store *store, const char *key, char out_id[STORE_
         return err_set(err, ENOSPC, "begin '%s': the simulated store is full", key);
     }
     *u = (struct sim_upload){.generation = ++s->generation, .sizes = sizes};
+    clock_gettime(CLOCK_REALTIME, &u->begun);
     snprintf(u->key, sizeof(u->key), "%s", key);
     snprintf(out_id, STORE_UPLOAD_ID_BYTES, "%llu", (unsigned long long)u->generation);
     return 0;
@@ -178,6 +180,7 @@ static int put_part(struct store *store, const char *key, const char *id, unsign
     if (!u)
         return err_set(err, ENOENT, "part %u: no such upload", number);
     u->sizes[number - 1] = body->size;
+    clock_gettime(CLOCK_REALTIME, &u->touched);
     *out = (struct store_part){.number = number, .size = body->size};
     snprintf(out->etag, sizeof(out->etag), "%llx-%llx", (unsigned long long)off,
              (unsigned long long)body->size);
@@ -277,6 +280,7 @@ static int list_uploads(struct store *store, const char *prefix,
             auto_unlock pthread_mutex_t *held = scope_lock(&s->lock);
             snprintf(key, sizeof(key), "%s", s->uploads[i].key);
             snprintf(id, sizeof(id), "%llu", (unsigned long long)s->uploads[i].generation);
+            upload.initiated = s->uploads[i].begun;
         }
         upload.key = key;
         upload.id = id;
@@ -284,6 +288,25 @@ static int list_uploads(struct store *store, const char *prefix,
         if (rc != 0)
             return rc;
     }
+    return 0;
+}
+
+static int upload_touched(struct store *store, const char *key, const char *id,
+                          struct timespec *out, struct err *err)
+{
+    struct sim_store *s = sim_of(store);
+    auto_unlock pthread_mutex_t *held = scope_lock(&s->lock);
+    const struct sim_upload *u = find_upload(s, key, id);
+    if (!u)
+        return err_set(err, ENOENT, "look at the upload of '%s': no such upload", key);
+    *out = u->touched;
+    return 0;
+}
+
+static int facts(struct store *store, struct store_facts *out, struct err *err)
+{
+    (void)store, (void)err;
+    *out = (struct store_facts){0};
     return 0;
 }
 
@@ -353,9 +376,11 @@ static const struct store_ops ops = {
     .upload_complete = upload_complete,
     .upload_abort = upload_abort,
     .list_uploads = list_uploads,
+    .upload_touched = upload_touched,
     .copy = copy,
     .copy_part = copy_part,
     .remove = remove_object,
+    .facts = facts,
     .now = now,
     .clock_offset_ms = clock_offset_ms,
     .free = free_store,
@@ -370,6 +395,7 @@ int sim_store_new(unsigned parts_max, struct store **out)
     s->store.limits = (struct store_limits){.part_min = 5 * MIB,
                                             .parts_max = parts_max,
                                             .put_max = 5 * GIB,
+                                            .put_conditions = true,
                                             .complete_conditions = true};
     snprintf(s->store.id, sizeof(s->store.id), "sim:");
     pthread_mutex_init(&s->lock, NULL);

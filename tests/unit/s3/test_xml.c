@@ -192,6 +192,88 @@ static void test_make_complete(void **state)
     free(text);
 }
 
+static void test_parts(void **state)
+{
+    (void)state;
+    struct xml_parts parts;
+    static const char text[] =
+        "<ListPartsResult" NS "><IsTruncated>true</IsTruncated>"
+        "<NextPartNumberMarker>7</NextPartNumberMarker>"
+        "<Part><PartNumber>6</PartNumber><LastModified>2026-11-22T10:41:17.000Z</LastModified>"
+        "</Part><Part><LastModified>2026-11-21T10:41:17.000Z</LastModified></Part>"
+        "</ListPartsResult>";
+    assert_int_equal(xml_parse_parts(text, strlen(text), &parts, NULL), 0);
+    assert_int_equal(parts.newest.tv_sec, 1795344077);
+    assert_int_equal(parts.next, 7);
+    static const char last[] = "<ListPartsResult><NextPartNumberMarker>7</NextPartNumberMarker>"
+                               "<IsTruncated>false</IsTruncated></ListPartsResult>";
+    assert_int_equal(xml_parse_parts(last, strlen(last), &parts, NULL), 0);
+    assert_int_equal(parts.newest.tv_sec, 0);
+    assert_int_equal(parts.next, 0);
+    static const char *const bad[] = {
+        "<Error/>",
+        "<ListPartsResult><IsTruncated>true</IsTruncated></ListPartsResult>",
+        "<ListPartsResult><Part><LastModified>soon</LastModified></Part></ListPartsResult>",
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_int_equal(xml_parse_parts(bad[i], strlen(bad[i]), &parts, NULL), -EUCLEAN);
+}
+
+static unsigned abort_days(const char *rules, const char *prefix)
+{
+    char text[2048];
+    snprintf(text, sizeof(text), "<LifecycleConfiguration" NS ">%s</LifecycleConfiguration>",
+             rules);
+    unsigned days = 99;
+    assert_int_equal(xml_parse_abort_days(text, strlen(text), prefix, &days, NULL), 0);
+    return days;
+}
+
+#define RULE(filter, days)                                                                         \
+    "<Rule><ID>x</ID>" filter "<Status>Enabled</Status><AbortIncompleteMultipartUpload>"           \
+    "<DaysAfterInitiation>" days "</DaysAfterInitiation></AbortIncompleteMultipartUpload></Rule>"
+
+static void test_lifecycle(void **state)
+{
+    (void)state;
+    assert_int_equal(abort_days("", "p/"), 0);
+    assert_int_equal(abort_days(RULE("", "7"), "p/"), 7);
+    assert_int_equal(abort_days(RULE("<Prefix></Prefix>", "7"), "p/"), 7);
+    assert_int_equal(abort_days(RULE("<Filter><Prefix>p</Prefix></Filter>", "7"), "p/"), 7);
+    assert_int_equal(abort_days(RULE("<Filter><Prefix>p/q</Prefix></Filter>", "7"), "p/"), 0);
+    assert_int_equal(abort_days(RULE("<Filter><Prefix>x</Prefix></Filter>", "7"), "p/"), 0);
+    assert_int_equal(abort_days(RULE("<Filter><And><Prefix>p</Prefix><Tag><Key>a</Key>"
+                                     "<Value>b</Value></Tag></And></Filter>",
+                                     "7"),
+                                "p/"),
+                     0);
+    assert_int_equal(abort_days(RULE("", "9") RULE("", "3") RULE("<Prefix>x</Prefix>", "1"), "p/"),
+                     3);
+    assert_int_equal(abort_days("<Rule><Status>Disabled</Status><AbortIncompleteMultipartUpload>"
+                                "<DaysAfterInitiation>7</DaysAfterInitiation>"
+                                "</AbortIncompleteMultipartUpload></Rule>",
+                                ""),
+                     0);
+    assert_int_equal(abort_days("<Rule><Status>Enabled</Status><Expiration><Days>7</Days>"
+                                "</Expiration></Rule>",
+                                ""),
+                     0);
+    unsigned days = 0;
+    assert_int_equal(xml_parse_abort_days("<x/>", 4, "", &days, NULL), -EUCLEAN);
+}
+
+static void test_word(void **state)
+{
+    (void)state;
+    char word[XML_WORD_BYTES];
+    static const char on[] = "<V" NS "><Status>Enabled</Status><b><Status>no</Status></b></V>";
+    assert_int_equal(xml_parse_word(on, strlen(on), "V", "Status", word, NULL), 0);
+    assert_string_equal(word, "Enabled");
+    assert_int_equal(xml_parse_word("<V/>", 4, "V", "Status", word, NULL), 0);
+    assert_string_equal(word, "");
+    assert_int_equal(xml_parse_word("<V/>", 4, "W", "Status", word, NULL), -EUCLEAN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -199,6 +281,8 @@ int main(void)
         cmocka_unit_test(test_list_refused), cmocka_unit_test(test_long_text),
         cmocka_unit_test(test_uploads),      cmocka_unit_test(test_small),
         cmocka_unit_test(test_error),        cmocka_unit_test(test_make_complete),
+        cmocka_unit_test(test_parts),        cmocka_unit_test(test_lifecycle),
+        cmocka_unit_test(test_word),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
