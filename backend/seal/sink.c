@@ -11,6 +11,7 @@
 #include "backend/base/secret.h"
 #include "backend/seal/chunk.h"
 #include "backend/seal/header.h"
+#include "backend/seal/ledger.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -40,6 +41,7 @@ struct seal_sink {
     size_t held_len;
     uint8_t *sealed; // scratch for one chunk
     bool fronted, record_set, header_written;
+    bool entered; // in the ledger
     struct seal_record record;
     struct err failure; // the first one
 };
@@ -50,9 +52,18 @@ static struct keys *keys_of(const struct seal_sink *s)
     return (struct keys *)s->keys->bytes;
 }
 
+// Before the first chunk is sealed, and before the file key is wiped.
+static void enter(struct seal_sink *s)
+{
+    if (!s->entered)
+        ledger_enter(keys_of(s)->randoms.file_key);
+    s->entered = true;
+}
+
 static int write_header(struct seal_sink *s)
 {
     assert(s->record_set && !s->header_written);
+    enter(s);
     s->header_written = true;
     size_t len = seal_header_length(s->recipient_count);
     uint8_t *bytes = malloc(len + SEAL_NONCE_BYTES);
@@ -75,6 +86,7 @@ static int put_chunk(struct seal_sink *s, const void *plain, size_t len, bool la
     struct lane *lane = s->lane;
     assert(!lane->ended && lane->next >= lane->first && lane->next < lane->end);
     uint64_t number = lane->next++;
+    enter(s);
     if (!s->fronted && !s->header_written) {
         int rc = write_header(s);
         if (rc < 0)
@@ -147,6 +159,8 @@ static int result(struct seal_sink *s, int rc, struct err *err)
 static int seal_sink_open_front(struct sink *sink, uint64_t len, struct err *err)
 {
     struct seal_sink *s = (struct seal_sink *)sink;
+    // The lanes part the numbers between them once, before any is taken.
+    assert(!s->fronted && s->behind.next == 0 && s->front.next == 0 && s->held_len == 0);
     s->fronted = true;
     s->front.end = s->behind.first = s->behind.next = len / SEAL_CHUNK_BYTES;
     uint64_t sealed_len = seal_header_length(s->recipient_count) + SEAL_NONCE_BYTES +
