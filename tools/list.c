@@ -20,13 +20,16 @@ static const char help[] =
     "\n"
     "Shows the backups on the mount, the oldest of each host first: when they were dumped, how\n"
     "big they are and what of that is stored, how long ago they were committed, and whether the\n"
-    "dump ran to its end (yes, no, or unknown where the file does not say).\n"
+    "dump ran to its end (yes, NO, or unknown where the file does not say). What says NO stopped\n"
+    "short or is empty: it is no backup, and is named once more at the end.\n"
     "\n"
-    "  --json        an array of objects instead of a table\n"
+    "  --json        an array of objects instead of a table; \"complete\": \"no\" is such a one\n"
     "  -c, --conf    the configuration, for the mount point\n"
     "\n"
     "Example:\n"
     "  bakfs list db1 orders\n";
+
+#define INCOMPLETE_NAMED 10
 
 struct row {
     char *host, *date, *partition, *file; // file: below DATE
@@ -205,6 +208,11 @@ static int walk(struct list *list, struct err *err)
 
 // --- Output ---
 
+static bool is_incomplete(const struct row *row)
+{
+    return strcmp(row->complete, "no") == 0;
+}
+
 static int64_t age_s(const struct row *row)
 {
     struct timespec now;
@@ -266,9 +274,38 @@ static void print_table(const struct list *list)
         print_cell(row->partition, partition);
         print_cell(row->file, file);
         printf("%7s  %7s  %5s  ", size, stored, age);
-        cli_print_safe(stdout, row->complete);
+        cli_print_safe(stdout, is_incomplete(row) ? "NO" : row->complete);
         putchar('\n');
     }
+}
+
+// On standard error: behind a long table, and where the table itself goes into a file, it is still seen.
+static void name_incomplete(const struct list *list)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < list->count; i++)
+        count += is_incomplete(&list->rows[i]);
+    if (count == 0)
+        return;
+    fflush(stdout);
+    fprintf(stderr, "bakfs list: %zu of these %s no backup: the dump stopped short or is empty\n",
+            count, count == 1 ? "is" : "are");
+    size_t named = 0;
+    for (size_t i = list->count; i-- > 0 && named < INCOMPLETE_NAMED;) { // the newest first
+        const struct row *row = &list->rows[i];
+        if (!is_incomplete(row))
+            continue;
+        fputs("  ", stderr);
+        cli_print_safe(stderr, row->host);
+        fputc('/', stderr);
+        cli_print_safe(stderr, row->date);
+        fputc('/', stderr);
+        cli_print_safe(stderr, row->file);
+        fputc('\n', stderr);
+        named++;
+    }
+    if (named < count)
+        fprintf(stderr, "  and %zu more\n", count - named);
 }
 
 static void print_member(const char *name, const char *value)
@@ -326,6 +363,8 @@ static int list_mount(const struct conf *conf, struct list *list, bool json)
     else if (!list->failed)
         fprintf(stderr, "bakfs list: no backups%s%s in %s\n", list->partition ? " of " : "",
                 list->partition ? list->partition : "", list->point);
+    if (!json)
+        name_incomplete(list);
     // who asked for a certain one, and there is none, is told by the exit code too
     bool missing = list->partition && list->count == 0;
     return cli_finish("bakfs list", list->failed ? list->failed : missing ? CLI_FAILED : CLI_DONE);
