@@ -15,6 +15,13 @@ struct nodes {
     uint64_t ino_base, ino_next;
 };
 
+// Something a node was before; kept as long as the node, others may still read it.
+struct node_past {
+    struct node_past *next;
+    char *path;
+    char etag[STORE_ETAG_BYTES]; // "": only the path is past
+};
+
 static int compare_ino(const void *a, const void *b)
 {
     uint64_t x = ((const struct node *)a)->ino, y = ((const struct node *)b)->ino;
@@ -54,6 +61,12 @@ int nodes_new(struct nodes **out, struct err *err)
 static void free_node(void *p)
 {
     struct node *node = p;
+    while (node->past) {
+        struct node_past *past = node->past;
+        node->past = past->next;
+        free(past->path);
+        free(past);
+    }
     free(node->path);
     free(node);
 }
@@ -146,6 +159,9 @@ bool nodes_update(struct nodes *nodes, struct node *node, const char *etag,
         return false;
     if (*etag)
         node->before = node->stat;
+    if (strcmp(etag, stat->info.stat.etag) != 0) // another payload
+        for (struct node_past *past = node->past; past; past = past->next)
+            past->etag[0] = '\0';
     node->stat = *stat;
     return true;
 }
@@ -203,4 +219,89 @@ void nodes_forget(struct nodes *nodes, uint64_t ino, uint64_t lookups)
         detach(nodes, node);
     tdelete(node, &nodes->by_ino, compare_ino);
     free_node(node);
+}
+
+// --- Renamed and rewritten ---
+
+struct gathering {
+    const char *dir;
+    struct node *first;
+};
+
+static void gather(const void *at, VISIT visit, void *ctx)
+{
+    struct gathering *g = ctx;
+    struct node *node = *(struct node *const *)at;
+    const char *path = node->path;
+    size_t len = strlen(g->dir);
+    if ((visit != postorder && visit != leaf) || strncmp(path, g->dir, len) != 0 ||
+        (path[len] != '/' && path[len] != '\0'))
+        return;
+    node->next = g->first;
+    g->first = node;
+}
+
+// The current nodes of `dir` and of what is below it, chained.
+static struct node *at_and_below(const struct nodes *nodes, const char *dir)
+{
+    struct gathering g = {.dir = dir};
+    twalk_r(nodes->by_path, gather, &g);
+    return g.first;
+}
+
+// Without memory the node is let go: it is looked up anew.
+static void rename_node(struct nodes *nodes, struct node *node, size_t from_len, const char *to)
+{
+    detach(nodes, node);
+    size_t room = strlen(to) + strlen(node->path + from_len) + 1;
+    char *path = malloc(room);
+    struct node_past *past = calloc(1, sizeof(*past));
+    if (!path || !past) {
+        free(path);
+        free(past);
+        return;
+    }
+    stpcpy(stpcpy(path, to), node->path + from_len);
+    past->path = node->path;
+    past->next = node->past;
+    node->past = past;
+    node->path = path;
+    node->current = tsearch(node, &nodes->by_path, compare_path) != NULL;
+}
+
+void nodes_renamed(struct nodes *nodes, const char *from, const char *to)
+{
+    size_t from_len = strlen(from);
+    auto_unlock pthread_mutex_t *held = scope_lock(&nodes->lock);
+    for (struct node *node = at_and_below(nodes, to); node; node = node->next)
+        detach(nodes, node);
+    for (struct node *node = at_and_below(nodes, from); node; node = node->next)
+        rename_node(nodes, node, from_len, to);
+}
+
+void nodes_rewritten(struct nodes *nodes, const char *path, const char *etag,
+                     const struct tree_stat *stat)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&nodes->lock);
+    struct node *node = find_path(nodes, path);
+    if (!node || strcmp(node->stat.info.stat.etag, etag) != 0)
+        return;
+    struct node_past *past = calloc(1, sizeof(*past));
+    if (!past) {
+        detach(nodes, node);
+        return;
+    }
+    memcpy(past->etag, node->stat.info.stat.etag, sizeof(past->etag));
+    past->next = node->past;
+    node->past = past;
+    node->stat = *stat;
+}
+
+bool nodes_is_payload(struct nodes *nodes, const struct node *node, const char *etag)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&nodes->lock);
+    bool is_it = strcmp(node->stat.info.stat.etag, etag) == 0;
+    for (const struct node_past *past = node->past; past && !is_it; past = past->next)
+        is_it = *past->etag && strcmp(past->etag, etag) == 0;
+    return is_it;
 }

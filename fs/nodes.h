@@ -2,7 +2,8 @@
 // that no cached page or size of the old object is ever taken for the new one's. Inode numbers have random upper bits:
 // /proc/PID/fdinfo is searched by them, and /dev/null is inode 3.
 //
-// Threads: any. A node lives while the kernel or a node_ref holds it; its path, kind and number never change.
+// Threads: any. A node lives while the kernel or a node_ref holds it; its kind and number never change. Its path changes
+// when it, or a directory above it, is renamed; a path that was read stays valid as long as the node.
 #pragma once
 
 #include "fs/tree.h"
@@ -26,12 +27,14 @@ enum node_kind {
 struct node {
     uint64_t ino;
     enum node_kind kind;
-    char *path; // "" for the root
+    char *_Atomic path; // "" for the root
     // below: by the functions of this page only
     struct tree_stat stat;
     struct tree_stat before; // what it stood for when the file began to be overwritten
     bool current;            // the path still leads here
     uint64_t lookups;
+    struct node_past *past; // what it was called, and other ETags of the same payload
+    struct node *next;      // while it is being renamed
 };
 
 int nodes_new(struct nodes **out, struct err *err);
@@ -56,3 +59,11 @@ void nodes_given_up(struct nodes *, const char *path);
 // Only if its node stands for the object `etag`; NULL: whatever it stands for.
 void nodes_detach(struct nodes *, const char *path, const char *etag);
 void nodes_forget(struct nodes *, uint64_t ino, uint64_t lookups);
+
+// What stood under `from`, and below it, stands under `to` now, by the same inodes; what stood there does no longer.
+void nodes_renamed(struct nodes *, const char *from, const char *to);
+// The object `etag` of the file under `path` has another header now, its payload is the same: the inode goes on.
+void nodes_rewritten(struct nodes *, const char *path, const char *etag,
+                     const struct tree_stat *stat);
+// Does the object `etag` have the payload for which the node stands: is it its object, or was it before a rewrite?
+bool nodes_is_payload(struct nodes *, const struct node *, const char *etag);

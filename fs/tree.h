@@ -64,8 +64,17 @@ int tree_remove_dir(struct tree *, const char *path, struct err *err);
 // Own changes, after the store took them.
 void tree_committed(struct tree *, const char *path, const struct object_info *);
 void tree_removed(struct tree *, const char *path);
+// A directory and all files in it, which stand there in the store already; with it goes what was only made in it.
+struct tree_moved {
+    const char *from, *to;
+    const struct object_info *info; // of `to`
+};
+void tree_dir_renamed(struct tree *, const char *from, const char *to,
+                      const struct tree_moved *files, size_t count);
 // Something else than known was found under this path (ESTALE): forget it.
 void tree_forget(struct tree *, const char *path);
+// Nor is anything believed of what is below it.
+void tree_forget_below(struct tree *, const char *path);
 
 // HOST/latest: PARTITION -> its newest good backup, "DATE/NAME" (NAME: the partition's directory, or a file in DATE).
 // Not: incomplete files (FLAGS) and directories with one in them, directories of bakfs's own tools without a META, what

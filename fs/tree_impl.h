@@ -3,6 +3,7 @@
 //     tree.c       the interface: what is known and fresh is answered, the rest asked
 //     tree_ask.c   one path, or one directory, asked of the store; callers with the same question share the answer
 //     tree_note.c  what this mount changed itself
+//     tree_rename.c  directories that it renamed
 //     latest.c     HOST/latest
 //
 // A question (struct op) is put without the lock. What this mount changes meanwhile is newer than its answer: an answer

@@ -4,6 +4,7 @@
 #include "backend/base/scope.h"
 #include "backend/store/journal_file.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -119,12 +120,12 @@ static int append_synced(struct journal *j, const char *line, struct err *err)
     return rc;
 }
 
-int journal_begin(struct journal *j, struct store *store, const char *key,
-                  struct journal_entry **out, struct err *err)
+// A line with a number of its own; `words` is what follows the store. Synced.
+static int begin(struct journal *j, const char *verb, struct store *store, const char *words,
+                 struct journal_entry **out, struct err *err)
 {
-    char store_text[3 * sizeof(store->id)], key_text[3 * STORE_KEY_BYTES + 1];
-    char line[sizeof(store_text) + sizeof(key_text) + 64];
-    assert(strlen(key) <= STORE_KEY_BYTES);
+    char store_text[3 * sizeof(store->id)];
+    char line[sizeof(store_text) + 2 * (3 * STORE_KEY_BYTES + 1) + 80];
     auto_free struct journal_entry *entry = calloc(1, sizeof(*entry));
     if (!entry)
         return err_set(err, ENOMEM, "journal of uploads: out of memory");
@@ -135,9 +136,8 @@ int journal_begin(struct journal *j, struct store *store, const char *key,
         j->open++; // before the line: an end at this moment must not empty the file
     }
     journal_encode(store->id, store_text);
-    journal_encode(key, key_text);
-    snprintf(line, sizeof(line), "begin %" PRIu64 " %" PRId64 " %s %s\n", entry->number,
-             (int64_t)store->ops->now(store).tv_sec, store_text, key_text);
+    snprintf(line, sizeof(line), "%s %" PRIu64 " %" PRId64 " %s %s\n", verb, entry->number,
+             (int64_t)store->ops->now(store).tv_sec, store_text, words);
     int rc = append_synced(j, line, err);
     if (rc < 0) {
         journal_end(take(entry));
@@ -145,6 +145,33 @@ int journal_begin(struct journal *j, struct store *store, const char *key,
     }
     *out = take(entry);
     return 0;
+}
+
+int journal_begin(struct journal *j, struct store *store, const char *key,
+                  struct journal_entry **out, struct err *err)
+{
+    char words[3 * STORE_KEY_BYTES + 1];
+    assert(strlen(key) <= STORE_KEY_BYTES);
+    journal_encode(key, words);
+    return begin(j, "begin", store, words, out, err);
+}
+
+int journal_move(struct journal *j, struct store *store, const struct journal_move *move,
+                 struct journal_entry **out, struct err *err)
+{
+    char from[3 * STORE_KEY_BYTES + 1], to[sizeof(from)], words[2 * sizeof(from) + 8];
+    assert(strlen(move->from) <= STORE_KEY_BYTES && strlen(move->to) <= STORE_KEY_BYTES);
+    journal_encode(move->from, from);
+    journal_encode(move->to, to);
+    snprintf(words, sizeof(words), "%s %s %s", from, to, journal_move_word(move->kind));
+    return begin(j, "move", store, words, out, err);
+}
+
+int journal_move_copied(struct journal_entry *entry, struct err *err)
+{
+    char line[40];
+    snprintf(line, sizeof(line), "copied %" PRIu64 "\n", entry->number);
+    return append_synced(entry->journal, line, err);
 }
 
 int journal_set_id(struct journal_entry *entry, const char *upload_id, struct err *err)

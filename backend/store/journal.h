@@ -1,11 +1,13 @@
-// The journal of uploads: what a daemon has begun and not ended, so that the next mount of that store can abort what a
-// killed daemon left. One file per daemon in the state directory, held by flock while it lives; the key stands there,
+// The journal of uploads and moves: what a daemon has begun and not ended, so that the next mount of that store can abort
+// or end what a killed daemon left. One file per daemon in the state directory, held by flock while it lives; the key stands there,
 // synced, before the upload is created.
 // Threads: any.
 #pragma once
 
 #include "backend/base/err.h"
 #include "backend/store/store.h"
+
+#include <stdbool.h>
 
 struct journal;
 struct journal_entry;
@@ -22,6 +24,33 @@ int journal_set_id(struct journal_entry *, const char *upload_id, struct err *er
 void journal_end(struct journal_entry *);
 // The upload could not be aborted: frees the entry, but it stays in the file, for the next mount. NULL is accepted.
 void journal_leave(struct journal_entry *);
+
+// --- Moves: objects that are stored under another key, and then removed under the old one ---
+
+enum journal_move_kind {
+    JOURNAL_NO_MOVE,
+    JOURNAL_MOVE_FILE,
+    JOURNAL_MOVE_OVER, // a file, in the place of another
+    JOURNAL_MOVE_DIR,  // all files below
+};
+
+struct journal_move {
+    enum journal_move_kind kind;
+    bool copied; // all of it stands under `to`
+    const char *from, *to;
+};
+
+// Before the first copy. `copied` is ignored.
+int journal_move(struct journal *, struct store *, const struct journal_move *,
+                 struct journal_entry **out, struct err *err);
+// Before the first removal.
+int journal_move_copied(struct journal_entry *, struct err *err);
+
+// Goes through the files of dead daemons in `dir` and gives each move of this store that was not ended to `settle`; what it
+// returns 0 for is done. Others stay for the next mount, for 7 days. After journal_recover: a copy may still be an upload.
+int journal_recover_moves(const char *dir, struct store *,
+                          int (*settle)(void *ctx, const struct journal_move *, struct err *),
+                          void *ctx, struct err *err);
 
 // Goes through the files of dead daemons in `dir` and aborts what they left in this store, never anything else: an
 // upload whose id stands there; without an id (killed in between) the one upload of that key that was begun in the

@@ -22,6 +22,12 @@ void journal_encode(const char *text, char *out)
     *out = '\0';
 }
 
+const char *journal_move_word(enum journal_move_kind kind)
+{
+    static const char *const words[] = {"none", "file", "over", "dir"};
+    return words[kind];
+}
+
 static bool decode(const char *text, char *out, size_t room)
 {
     size_t n = 0;
@@ -63,13 +69,21 @@ static int add(struct journal_lines *lines, const struct journal_line *line)
     return 0;
 }
 
+static enum journal_move_kind move_kind(const char *word)
+{
+    for (enum journal_move_kind kind = JOURNAL_MOVE_FILE; kind <= JOURNAL_MOVE_DIR; kind++)
+        if (strcmp(word, journal_move_word(kind)) == 0)
+            return kind;
+    return JOURNAL_NO_MOVE;
+}
+
 // What makes no sense is passed over: the rest of the file is still true.
 static int take_line(struct journal_lines *lines, char *text)
 {
     char *rest;
     const char *verb = strtok_r(text, " ", &rest);
-    const char *words[4] = {NULL};
-    for (int i = 0; i < 4; i++)
+    const char *words[6] = {NULL};
+    for (int i = 0; i < 6; i++)
         words[i] = strtok_r(NULL, " ", &rest);
     if (!verb || !words[0])
         return 0;
@@ -80,6 +94,15 @@ static int take_line(struct journal_lines *lines, char *text)
         if (decode(words[2], line.store, sizeof(line.store)) &&
             decode(words[3], line.key, sizeof(line.key)))
             return add(lines, &line);
+    } else if (strcmp(verb, "move") == 0 && !known && words[5]) {
+        line.seconds = strtoll(words[1], NULL, 10);
+        line.kind = move_kind(words[5]);
+        if (line.kind && decode(words[2], line.store, sizeof(line.store)) &&
+            decode(words[3], line.key, sizeof(line.key)) &&
+            decode(words[4], line.to, sizeof(line.to)))
+            return add(lines, &line);
+    } else if (strcmp(verb, "copied") == 0 && known) {
+        known->copied = true;
     } else if (strcmp(verb, "id") == 0 && known && words[1]) {
         if (!decode(words[1], known->id, sizeof(known->id)))
             known->id[0] = '\0';

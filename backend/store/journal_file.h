@@ -1,12 +1,15 @@
 // What a journal's file looks like: lines of words,
 //     begin NUMBER SECONDS STORE KEY
 //     id NUMBER UPLOAD_ID
+//     move NUMBER SECONDS STORE FROM TO KIND
+//     copied NUMBER
 //     end NUMBER
-// STORE, KEY and UPLOAD_ID percent-encoded, SECONDS by the store's clock. A line without its newline is half a line of a
+// STORE, KEY, FROM, TO and UPLOAD_ID percent-encoded, SECONDS by the store's clock. A line without its newline is half a line of a
 // killed daemon and does not count.
 #pragma once
 
 #include "backend/base/err.h"
+#include "backend/store/journal.h"
 #include "backend/store/store.h"
 
 #include <stdint.h>
@@ -18,12 +21,18 @@
 // `out` has 3 * strlen(text) + 1 bytes.
 void journal_encode(const char *text, char *out);
 
-struct journal_line { // one begin that no end followed
+const char *journal_move_word(enum journal_move_kind);
+
+struct journal_line { // one begin or move that no end followed
     uint64_t number;
     int64_t seconds;
     char store[512];
     char key[STORE_KEY_BYTES + 1];
     char id[STORE_UPLOAD_ID_BYTES]; // "": killed before it was known
+    // of a move; `key` is where it comes from
+    enum journal_move_kind kind;
+    bool copied;
+    char to[STORE_KEY_BYTES + 1];
 };
 
 struct journal_lines {

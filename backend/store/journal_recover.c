@@ -23,6 +23,9 @@ struct recovery {
     const char *name; // of the file in hand
     struct store *store;
     unsigned aborted;
+    // of moves: the caller's judgement; NULL: uploads are settled
+    int (*settle)(void *ctx, const struct journal_move *, struct err *);
+    void *ctx;
 };
 
 #define auto_lines __attribute__((cleanup(journal_lines_done)))
@@ -77,7 +80,8 @@ static int known_elsewhere(const struct recovery *r, const char *key, const char
             return rc;
         for (size_t i = 0; i < lines.count; i++) {
             const struct journal_line *line = &lines.list[i];
-            if (strcmp(line->store, r->store->id) == 0 && strcmp(line->key, key) == 0 &&
+            if (!line->kind && strcmp(line->store, r->store->id) == 0 &&
+                strcmp(line->key, key) == 0 &&
                 (strcmp(line->id, id) == 0 || (line->id[0] == '\0' && !dead)))
                 *out = true;
         }
@@ -136,6 +140,21 @@ static int recover_line(struct recovery *r, const struct journal_line *line, boo
     return rc;
 }
 
+static int recover_move(const struct recovery *r, const struct journal_line *line, bool *out_done,
+                        struct err *err)
+{
+    struct journal_move move = {
+        .kind = line->kind,
+        .copied = line->copied,
+        .from = line->key,
+        .to = line->to,
+    };
+    int rc = r->settle(r->ctx, &move, err);
+    *out_done = rc == 0 ||
+                (int64_t)r->store->ops->now(r->store).tv_sec - line->seconds > KEEP_SECONDS;
+    return rc;
+}
+
 static int recover_file(struct recovery *r, struct err *err)
 {
     auto_fd int fd = -1;
@@ -156,9 +175,11 @@ static int recover_file(struct recovery *r, struct err *err)
     int first = 0;
     for (size_t i = 0; i < lines.count; i++) {
         bool done = false;
-        if (strcmp(lines.list[i].store, r->store->id) != 0)
+        const struct journal_line *line = &lines.list[i];
+        if (strcmp(line->store, r->store->id) != 0 || !line->kind != !r->settle)
             continue;
-        rc = recover_line(r, &lines.list[i], &done, first < 0 ? NULL : err);
+        struct err *why = first < 0 ? NULL : err;
+        rc = line->kind ? recover_move(r, line, &done, why) : recover_line(r, line, &done, why);
         if (rc < 0 && first == 0)
             first = rc;
         if (!done)
@@ -173,13 +194,11 @@ static int recover_file(struct recovery *r, struct err *err)
     return first;
 }
 
-int journal_recover(const char *path, struct store *store, unsigned *out_aborted, struct err *err)
+static int recover_all(const char *path, struct recovery *r, struct err *err)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 && errno == ENOENT) {
-        *out_aborted = 0;
+    if (fd < 0 && errno == ENOENT)
         return 0;
-    }
     if (fd < 0)
         return err_errno(err, errno, "open the directory of state '%s' ([mount] state)", path);
     auto_dir DIR *dir = fdopendir(fd);
@@ -187,18 +206,33 @@ int journal_recover(const char *path, struct store *store, unsigned *out_aborted
         close(fd);
         return err_errno(err, ENOMEM, "open the directory of state '%s'", path);
     }
-    struct recovery r = {.dir = fd, .store = store};
+    r->dir = fd;
     int first = 0; // one failure does not keep the others from being tried
     const struct dirent *e;
     while ((e = readdir(dir))) {
         if (!is_journal(e->d_name))
             continue;
-        r.name = e->d_name;
-        int rc = recover_file(&r, first < 0 ? NULL : err);
+        r->name = e->d_name;
+        int rc = recover_file(r, first < 0 ? NULL : err);
         if (rc < 0 && first == 0)
             first = rc;
     }
-    if (first == 0)
-        *out_aborted = r.aborted;
     return first;
+}
+
+int journal_recover(const char *path, struct store *store, unsigned *out_aborted, struct err *err)
+{
+    struct recovery r = {.store = store};
+    int rc = recover_all(path, &r, err);
+    if (rc == 0)
+        *out_aborted = r.aborted;
+    return rc;
+}
+
+int journal_recover_moves(const char *path, struct store *store,
+                          int (*settle)(void *ctx, const struct journal_move *, struct err *),
+                          void *ctx, struct err *err)
+{
+    struct recovery r = {.store = store, .settle = settle, .ctx = ctx};
+    return recover_all(path, &r, err);
 }
