@@ -36,6 +36,7 @@ struct conf { // strings are owned, never NULL: "" where not set
     } mount;
     struct {
         int level;
+        enum { CONF_SEEK_HEAD, CONF_SEEK_SPOOL, CONF_SEEK_NO } seek;
         uint64_t head_bytes;
         char *spool;
         uint64_t spool_max_bytes;

@@ -22,7 +22,6 @@ static const char no_put_options[] =
 static const char no_identity_command[] =
     "this version reads identities from a file only ([seal] identity)";
 static const char no_unsealed[] = "this version neither writes nor reads unsealed objects";
-static const char no_other_seek[] = "this version always holds back the head";
 static const char no_bandwidth[] = "this version does not limit bandwidth";
 static const char no_mail[] = "this version does not send mail";
 static const char no_notify[] = "this version does not notify anybody";
@@ -202,11 +201,13 @@ const struct conf_key conf_keys[] = {
      .key = "seek",
      .type = CONF_CHOICE,
      .fallback = "head",
-     .choices = "head",
-     .refused = "spool|no",
-     .later = no_other_seek,
-     .help = "head: a writer may go back and rewrite what lies in the head.",
-     .offset = CONF_NOWHERE},
+     .choices = "head|spool|no",
+     .help =
+         "How far a writer may go back in a file that it opened for writing only. head: it may\n"
+         "rewrite what lies in the head, the rest is sent while it is written. spool: anything,\n"
+         "the whole file lies in the spool first. no: nowhere (pg_dump -Fc then leaves out the\n"
+         "offsets of its table of contents).",
+     .offset = AT(write.seek)},
     {.section = "write",
      .key = "head",
      .type = CONF_SIZE,

@@ -166,24 +166,64 @@ bool nodes_update(struct nodes *nodes, struct node *node, const char *etag,
     return true;
 }
 
-void nodes_committed(struct nodes *nodes, const char *path, const struct tree_stat *stat)
+// Calls `end` for the nodes that stand for what is being written: the path's own, and those of the inodes.
+static void end_writing(struct nodes *nodes, const char *path, const uint64_t *inos, size_t count,
+                        void (*end)(struct nodes *, struct node *, const struct tree_stat *),
+                        const struct tree_stat *stat)
 {
     auto_unlock pthread_mutex_t *held = scope_lock(&nodes->lock);
     struct node *node = find_path(nodes, path);
     if (node && node->kind == NODE_FILE && !*node->stat.info.stat.etag)
-        node->stat = *stat;
+        end(nodes, node, stat);
+    for (size_t i = 0; i < count; i++) {
+        struct node key = {.ino = inos[i]};
+        struct node **found = tfind(&key, &nodes->by_ino, compare_ino);
+        if (found && !*(*found)->stat.info.stat.etag)
+            end(nodes, *found, stat);
+    }
 }
 
-void nodes_given_up(struct nodes *nodes, const char *path)
+static void end_committed(struct nodes *nodes, struct node *node, const struct tree_stat *stat)
 {
-    auto_unlock pthread_mutex_t *held = scope_lock(&nodes->lock);
-    struct node *node = find_path(nodes, path);
-    if (!node || *node->stat.info.stat.etag)
-        return;
+    (void)nodes;
+    node->stat = *stat;
+}
+
+void nodes_committed(struct nodes *nodes, const char *path, const uint64_t *inos, size_t count,
+                     const struct tree_stat *stat)
+{
+    end_writing(nodes, path, inos, count, end_committed, stat);
+}
+
+static void end_given_up(struct nodes *nodes, struct node *node, const struct tree_stat *stat)
+{
+    (void)stat;
     if (*node->before.info.stat.etag)
         node->stat = node->before;
-    else
+    else if (node->current)
         detach(nodes, node);
+}
+
+void nodes_given_up(struct nodes *nodes, const char *path, const uint64_t *inos, size_t count)
+{
+    end_writing(nodes, path, inos, count, end_given_up, NULL);
+}
+
+bool nodes_open_reading(struct nodes *nodes, struct node *node)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&nodes->lock);
+    bool keep = !node->changed;
+    node->changed = false;
+    node->cached = true;
+    return keep;
+}
+
+bool nodes_open_writing(struct nodes *nodes, struct node *node)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&nodes->lock);
+    if (!node->cached)
+        node->changed = true;
+    return !node->cached;
 }
 
 struct tree_stat nodes_stat(struct nodes *nodes, const struct node *node)

@@ -32,6 +32,9 @@ struct node {
     struct tree_stat stat;
     struct tree_stat before; // what it stood for when the file began to be overwritten
     bool current;            // the path still leads here
+    bool cached;             // the kernel may hold pages of it
+    bool
+        changed; // it was opened for writing since: what pages there are are not of what stands there
     uint64_t lookups;
     struct node_past *past; // what it was called, and other ETags of the same payload
     struct node *next;      // while it is being renamed
@@ -51,11 +54,18 @@ struct node *nodes_found(struct nodes *, const char *path, enum node_kind kind,
 bool nodes_update(struct nodes *, struct node *, const char *etag, const struct tree_stat *stat);
 struct tree_stat nodes_stat(struct nodes *, const struct node *);
 bool nodes_is_current(struct nodes *, const struct node *);
-// The file under `path` was stored: the node that stood for it while it was written goes on with the new object's stat.
-void nodes_committed(struct nodes *, const char *path, const struct tree_stat *stat);
+// The file under `path` was stored: its node, and those of the inodes that it was written by, go on with the new object's
+// stat.
+void nodes_committed(struct nodes *, const char *path, const uint64_t *inos, size_t count,
+                     const struct tree_stat *stat);
+// What was written was given up: they stand again for what they stood before, or for nothing.
+void nodes_given_up(struct nodes *, const char *path, const uint64_t *inos, size_t count);
+// An inode has readers or writers, never both, so that no page of the old bytes is ever taken for the new ones'. Opened for
+// reading: may the kernel keep the pages it has?
+bool nodes_open_reading(struct nodes *, struct node *);
+// Opened to be changed in place; false: the kernel may have pages of it, another inode must do (nodes_detach, ESTALE).
+bool nodes_open_writing(struct nodes *, struct node *);
 // The path leads elsewhere, or nowhere: the next lookup makes a new node.
-// What was written under `path` was given up: its node stands again for what it stood before, or for nothing.
-void nodes_given_up(struct nodes *, const char *path);
 // Only if its node stands for the object `etag`; NULL: whatever it stands for.
 void nodes_detach(struct nodes *, const char *path, const char *etag);
 void nodes_forget(struct nodes *, uint64_t ino, uint64_t lookups);

@@ -272,7 +272,8 @@ static void on_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
     struct err err;
     int rc = stack->conf->mount.read_only ? err_set(&err, EROFS, "mounted read-only") : 0;
     if (!rc && to_set & FUSE_SET_ATTR_SIZE)
-        rc = ops_truncate(stack, node, fi ? fi->fh : 0, (uint64_t)attr->st_size, &err);
+        rc = ops_truncate(stack, node, fi ? fi->fh : 0, fuse_req_ctx(req)->pid,
+                          (uint64_t)attr->st_size, &err);
     if (rc) {
         ops_refuse(req, "setattr", node->path, rc, &err);
         return;
@@ -280,7 +281,7 @@ static void on_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
     if (to_set & FUSE_SET_ATTR_MTIME && node->kind == NODE_FILE) {
         // of a stored file it succeeds and is not stored; mode and owner always
         struct timespec mtime = to_set & FUSE_SET_ATTR_MTIME_NOW ? ops_now(stack) : attr->st_mtim;
-        struct writer *w = writers_join(stack->writers, node->path, 0);
+        struct writer *w = writers_join(stack->writers, node->path, 0, 0, 0);
         if (w) {
             writer_set_mtime(w, mtime);
             writer_release(w);

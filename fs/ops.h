@@ -68,7 +68,7 @@ void on_flush(fuse_req_t, fuse_ino_t, struct fuse_file_info *);
 void on_fsync(fuse_req_t, fuse_ino_t, int datasync, struct fuse_file_info *);
 void on_release(fuse_req_t, fuse_ino_t, struct fuse_file_info *);
 // Sets the length of an open or closed file; for setattr.
-int ops_truncate(struct stack *, const struct node *, uint64_t handle, uint64_t size,
+int ops_truncate(struct stack *, struct node *, uint64_t handle, pid_t tid, uint64_t size,
                  struct err *err);
 // Does anybody hold the node open?
 bool ops_is_open(const struct node *);

@@ -99,29 +99,33 @@ static int start_pools(struct stack *stack, struct err *err)
     return rc;
 }
 
-static void committed(void *ctx, const char *path, const struct object_info *info,
-                      const struct object_key *key)
+static void committed(void *ctx, const struct writer_end *end)
 {
     struct stack *stack = ctx;
+    const struct object_info *info = end->info;
     struct timespec until = info->header.record.committed;
     until.tv_sec += (time_t)(stack->conf->protect.grace_ms / 1000);
-    recents_put(stack->recents, path, info->stat.etag, key,
+    recents_put(stack->recents, end->path, info->stat.etag, end->key,
                 stack->conf->protect.on ? until : (struct timespec){0},
                 stack->store->ops->now(stack->store));
     struct tree_stat stat = {.kind = TREE_FILE, .info = *info};
-    tree_committed(stack->tree, path, info);
-    nodes_committed(stack->nodes, path, &stat);
-    status_stored(stack->status, path, info->header.record.size, info->stat.size);
-    log_info("stored path=%s bytes=%" PRIu64 " stored_bytes=%" PRIu64, path,
+    tree_committed(stack->tree, end->path, info);
+    nodes_committed(stack->nodes, end->path, end->inos, end->ino_count, &stat);
+    status_stored(stack->status, end->path, info->header.record.size, info->stat.size);
+    log_info("stored path=%s bytes=%" PRIu64 " stored_bytes=%" PRIu64, end->path,
              info->header.record.size, info->stat.size);
+    if (info->header.record.flags >> SEAL_FLAG_COMPLETE_SHIFT == SEAL_COMPLETE_NO)
+        log_warn(
+            "it is stored, but stops short of its end: whatever made it did not finish path=%s",
+            end->path);
 }
 
-static void failed(void *ctx, const char *path, const struct err *err)
+static void failed(void *ctx, const struct writer_end *end)
 {
     struct stack *stack = ctx;
-    nodes_given_up(stack->nodes, path);
-    status_failed(stack->status, path, err->text);
-    log_error("not stored: %s path=%s", err->text, path);
+    nodes_given_up(stack->nodes, end->path, end->inos, end->ino_count);
+    status_failed(stack->status, end->path, end->failure->text);
+    log_error("not stored: %s path=%s", end->failure->text, end->path);
 }
 
 static int build_upper(struct stack *stack, struct err *err)

@@ -21,34 +21,38 @@ static bool is_member(const struct writer *w, pid_t group)
     return false;
 }
 
-// Whoever opens or writes becomes a member. One that cannot be seen does not: its flush is judged as blind.
+void writer_add_group(struct writer *w, pid_t group)
+{
+    if (group <= 0 || is_member(w, group))
+        return;
+    pid_t *more = reallocarray(w->groups, w->group_count + 1, sizeof(*more));
+    if (!more)
+        return; // its close will not commit; the last release does
+    w->groups = more;
+    w->groups[w->group_count++] = group;
+}
+
 void writer_add_member(struct writer *w, pid_t tid)
 {
     if (tid == w->last_tid)
         return;
-    pid_t group = holders_group(tid);
-    if (group > 0 && !is_member(w, group)) {
-        pid_t *more = reallocarray(w->groups, w->group_count + 1, sizeof(*more));
-        if (!more)
-            return; // its close will not commit; the last release does
-        w->groups = more;
-        w->groups[w->group_count++] = group;
-    }
+    writer_add_group(w, holders_group(tid));
     w->last_tid = tid;
-}
-
-int writer_start_object(struct writer *w, struct err *err)
-{
-    return object_create(w->all->conf.object, w->path, &w->cond, &w->cancel, &w->object, err);
 }
 
 void writer_destroy(struct writer *w)
 {
-    object_writer_free(w->object);
+    bytes_drop(w);
     pthread_mutex_destroy(&w->lock);
     free(w->groups);
+    free(w->inos);
     free(w->path);
     free(w);
+}
+
+static struct writer_end end_of(const struct writer *w)
+{
+    return (struct writer_end){.path = w->path, .inos = w->inos, .ino_count = w->ino_count};
 }
 
 // Latches; nothing will be stored. Called with the lock.
@@ -56,9 +60,11 @@ static int fail(struct writer *w, const struct err *failure)
 {
     w->state = FAILED;
     w->failure = *failure;
-    object_writer_free(take(w->object));
+    bytes_drop(w);
     // its inode is given up before the path can be created anew
-    w->all->conf.failed(w->all->conf.ctx, w->path, &w->failure);
+    struct writer_end end = end_of(w);
+    end.failure = &w->failure;
+    w->all->conf.failed(w->all->conf.ctx, &end);
     writers_unlist(w);
     return -failure->code;
 }
@@ -90,6 +96,11 @@ static int check_doom(struct writer *w, struct err *err)
     return fail_of_death(w, w->doomed_group, true, w->doomed_signal, err);
 }
 
+static int too_long(struct err *err)
+{
+    return err_set(err, EFBIG, "a file has at most 128 TiB");
+}
+
 static int check_open(struct writer *w, struct err *err)
 {
     int rc = check_doom(w, err);
@@ -98,48 +109,8 @@ static int check_open(struct writer *w, struct err *err)
     if (w->state == FAILED)
         return err_copy(err, &w->failure);
     if (w->state == COMMITTED)
-        return err_set(err, EPERM, "'%s' was stored already; open it anew to overwrite it",
-                       w->path);
+        return err_set(err, ESTALE, "'%s' was stored meanwhile", w->path);
     return 0;
-}
-
-// Zeros up to `size`: holes, and a length set beyond what was written.
-static int extend(struct writer *w, uint64_t size, struct err *err)
-{
-    static const uint8_t zeros[65536];
-    struct packer *packer = object_writer_packer(w->object);
-    for (uint64_t at = packer_size(packer); at < size; at = packer_size(packer)) {
-        int rc = packer_write(packer, zeros, (size_t)min_u64(size - at, sizeof(zeros)), err);
-        if (rc)
-            return rc;
-    }
-    return 0;
-}
-
-static int put_bytes(struct writer *w, uint64_t off, const uint8_t *bytes, size_t len,
-                     struct err *err)
-{
-    struct packer *packer = object_writer_packer(w->object);
-    uint64_t end = packer_size(packer);
-    if (off > end) {
-        int rc = extend(w, off, err);
-        if (rc)
-            return rc;
-        end = off;
-    }
-    size_t old = (size_t)min_u64(end - off, len);
-    if (old > 0) {
-        int rc = packer_rewrite(packer, off, bytes, old, err);
-        if (rc == -EOPNOTSUPP)
-            return err_set(err, EIO,
-                           "bytes %llu to %llu were sent already and cannot be changed: "
-                           "write the file in order (only its first [write] head stays open; "
-                           "seek = spool is not there yet)",
-                           (unsigned long long)off, (unsigned long long)(off + old));
-        if (rc)
-            return rc;
-    }
-    return old < len ? packer_write(packer, bytes + old, len - old, err) : 0;
 }
 
 int writer_write(struct writer *w, pid_t tid, uint64_t off, const void *bytes, size_t len,
@@ -149,31 +120,35 @@ int writer_write(struct writer *w, pid_t tid, uint64_t off, const void *bytes, s
     int rc = check_open(w, err);
     if (rc)
         return rc;
-    if (off > OBJECT_SIZE_MAX - len)
-        return err_set(err, EFBIG, "a file has at most 128 TiB");
     writer_add_member(w, tid);
     w->written = true;
     w->closed_clean = false;
-    rc = put_bytes(w, off, bytes, len, err);
+    if (off == WRITER_APPEND)
+        off = w->size;
+    rc = off > OBJECT_SIZE_MAX - len ? too_long(err) : bytes_put(w, off, bytes, len, err);
     if (rc)
         return latch(w, err);
     if (off + len > w->size)
         w->size = off + len;
-    w->acked_bytes = object_writer_acked(w->object);
     if (!w->mtime_set)
         writer_set_mtime_now(w);
     return 0;
 }
 
-// Nothing of the old content may remain: a new object, with a new file key.
-static int start_anew(struct writer *w, struct err *err)
+int writer_read(struct writer *w, pid_t tid, bool as_member, uint64_t off, void *out, size_t len,
+                size_t *out_len, struct err *err)
 {
-    object_writer_free(take(w->object));
-    int rc = writer_start_object(w, err);
+    auto_unlock pthread_mutex_t *held = scope_lock(&w->lock);
+    int rc = check_open(w, err);
     if (rc)
-        return latch(w, err);
-    w->size = 0;
-    return 0;
+        return rc;
+    if (as_member && !is_member(w, holders_group(tid)))
+        return err_set(err, EBUSY, "it is being written: it can be read once it is stored");
+    size_t n = w->size > off ? (size_t)min_u64(len, w->size - off) : 0;
+    rc = n > 0 ? bytes_get(w, off, out, n, err) : 0;
+    if (!rc)
+        *out_len = n;
+    return rc;
 }
 
 int writer_truncate(struct writer *w, uint64_t size, struct err *err)
@@ -182,17 +157,14 @@ int writer_truncate(struct writer *w, uint64_t size, struct err *err)
     int rc = check_open(w, err);
     if (rc || size == w->size)
         return rc;
-    if (size > OBJECT_SIZE_MAX)
-        return err_set(err, EFBIG, "a file has at most 128 TiB");
     w->written = true;
-    if (size == 0)
-        return start_anew(w, err);
-    if (size < packer_size(object_writer_packer(w->object))) {
-        err_set(err, EIO, "cutting a file that is being written to %llu bytes: not yet",
-                (unsigned long long)size);
-        return latch(w, err); // an ignored ftruncate must not store something else
-    }
-    w->size = size; // zeros follow when written past, or at the commit
+    w->closed_clean = false;
+    rc = size > OBJECT_SIZE_MAX ? too_long(err) : bytes_truncate(w, size, err);
+    if (rc) // who ignores it must not store something else
+        return latch(w, err);
+    w->size = size;
+    if (!w->mtime_set)
+        writer_set_mtime_now(w);
     return 0;
 }
 
@@ -205,16 +177,22 @@ void writer_set_mtime(struct writer *w, struct timespec mtime)
     w->mtime_set = true;
 }
 
+bool writer_is_stored(const struct writer *w)
+{
+    return w->stored;
+}
+
 // Called with the lock, in state WRITING.
 static int commit(struct writer *w, struct err *err)
 {
-    int rc = extend(w, w->size, err);
+    int rc = bytes_finish(w, err);
     if (rc)
         return latch(w, err);
     struct object_times times = {
         .mtime = writer_look(w).mtime,
         .committed = w->all->conf.store->ops->now(w->all->conf.store),
-        .complete = SEAL_COMPLETE_UNKNOWN,
+        .flags = w->flags,
+        .complete = bytes_complete(w),
     };
     rc = object_writer_commit(w->object, &times, &w->info, err);
     if (rc == -ECANCELED)
@@ -223,10 +201,14 @@ static int commit(struct writer *w, struct err *err)
         return w->state == FAILED ? rc : latch(w, err);
     struct object_key key;
     object_writer_key(w->object, &key);
-    object_writer_free(take(w->object));
+    bytes_drop(w);
     w->state = COMMITTED;
+    w->stored = true;
     // known to the tree before it leaves the table, or it would not be there in between
-    w->all->conf.committed(w->all->conf.ctx, w->path, &w->info, &key);
+    struct writer_end end = end_of(w);
+    end.info = &w->info;
+    end.key = &key;
+    w->all->conf.committed(w->all->conf.ctx, &end);
     secret_wipe(&key, sizeof(key));
     writers_unlist(w);
     return 0;
@@ -248,6 +230,15 @@ static int judge_death(struct writer *w, pid_t tid, pid_t group, enum holder_exi
     return fail_of_death(w, group, *out_exit == HOLDER_KILLED, code, err);
 }
 
+// By any of the inodes that the file was opened by.
+static enum holders_seen holds(const struct writer *w, pid_t group, int *out_code)
+{
+    enum holders_seen seen = HOLDERS_NONE;
+    for (size_t i = 0; i < w->ino_count && seen == HOLDERS_NONE; i++)
+        seen = holders_has(group, w->inos[i], out_code);
+    return seen;
+}
+
 // Does any process that opened or wrote the file hold it still? A member that is just dying counts: its flush comes. `but`
 // is not asked: it is exiting, and this flush is its last.
 static int look_for_holders(struct writer *w, pid_t but, bool *out_held, struct err *err)
@@ -257,7 +248,7 @@ static int look_for_holders(struct writer *w, pid_t but, bool *out_held, struct 
         if (w->groups[i] == but)
             continue;
         int code;
-        enum holders_seen seen = holders_has(w->groups[i], w->ino, &code);
+        enum holders_seen seen = holds(w, w->groups[i], &code);
         bool is_dying = seen == HOLDERS_FAILED || seen == HOLDERS_KILLED;
         if (is_dying && !w->all->conf.publish_failed)
             return fail_of_death(w, w->groups[i], seen == HOLDERS_KILLED, code, err);
@@ -269,6 +260,8 @@ static int look_for_holders(struct writer *w, pid_t but, bool *out_held, struct 
 // Full parts are stored, and failures so far are told. Latches.
 static int sync_parts(struct writer *w, struct err *err)
 {
+    if (w->draft)
+        return 0;
     int rc = object_writer_sync(w->object, err);
     if (rc)
         return latch(w, err);
@@ -291,7 +284,7 @@ int writer_flush(struct writer *w, pid_t tid, struct err *err)
     if (rc)
         return rc;
     int code;
-    bool is_blind = group == 0 || holders_has(group, w->ino, &code) == HOLDERS_BLIND;
+    bool is_blind = group == 0 || holds(w, group, &code) == HOLDERS_BLIND;
     bool is_held = false;
     if (!is_blind || !w->written)
         rc = look_for_holders(w, exit == HOLDER_ALIVE ? 0 : group, &is_held, err);
@@ -304,6 +297,15 @@ int writer_flush(struct writer *w, pid_t tid, struct err *err)
     if (!is_held)
         return commit(w, err);
     return sync_parts(w, err);
+}
+
+int writer_commit(struct writer *w, struct err *err)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&w->lock);
+    if (w->state == COMMITTED)
+        return 0;
+    int rc = check_open(w, err);
+    return rc ? rc : commit(w, err);
 }
 
 int writer_sync(struct writer *w, struct err *err)

@@ -60,13 +60,21 @@ bool writers_is_writing_below(struct writers *all, const char *dir)
     return w != NULL;
 }
 
+static bool has_ino(const struct writer *w, uint64_t ino)
+{
+    for (size_t i = 0; i < w->ino_count; i++)
+        if (w->inos[i] == ino)
+            return true;
+    return false;
+}
+
 void writers_doom(struct writers *all, uint64_t ino, pid_t group, int signal)
 {
     auto_unlock pthread_mutex_t *held = scope_lock(&all->lock);
     if (all->conf.publish_failed)
         return;
     for (struct writer *w = all->first; w; w = w->next) {
-        if (w->ino != ino || !cancel_ask(&w->cancel))
+        if (!has_ino(w, ino) || !cancel_ask(&w->cancel))
             continue;
         w->doomed_signal = signal;
         w->doomed_group = group;
@@ -131,33 +139,65 @@ unsigned writers_drain(struct writers *all, uint64_t deadline_ms)
 
 // --- Coming and going ---
 
-int writers_begin(struct writers *all, const char *path, uint64_t ino,
-                  const struct store_cond *cond, pid_t tid, struct writer **out, struct err *err)
+static int add_ino(struct writer *w, uint64_t ino, struct err *err)
+{
+    if (has_ino(w, ino))
+        return 0;
+    uint64_t *more = reallocarray(w->inos, w->ino_count + 1, sizeof(*more));
+    if (!more)
+        return err_errno(err, ENOMEM, "open '%s'", w->path);
+    w->inos = more;
+    w->inos[w->ino_count++] = ino;
+    return 0;
+}
+
+static struct writer *make_writer(struct writers *all, const struct writer_begin *begin,
+                                  struct err *err)
 {
     struct writer *w = calloc(1, sizeof(*w));
-    if (!w || !(w->path = strdup(path))) {
+    if (!w || !(w->path = strdup(begin->path))) {
         free(w);
-        return err_errno(err, ENOMEM, "open '%s'", path);
+        err_errno(err, ENOMEM, "open '%s'", begin->path);
+        return NULL;
     }
     pthread_mutex_init(&w->lock, NULL);
     w->all = all;
-    w->ino = ino;
     w->handles = 1;
-    w->cond = *cond;
-    if (cond->if_match) {
-        snprintf(w->if_match, sizeof(w->if_match), "%s", cond->if_match);
+    w->flags = begin->flags;
+    w->cond = begin->cond;
+    if (begin->cond.if_match) {
+        snprintf(w->if_match, sizeof(w->if_match), "%s", begin->cond.if_match);
         w->cond.if_match = w->if_match;
     }
+    if (add_ino(w, begin->ino, err)) {
+        writer_destroy(w);
+        return NULL;
+    }
+    if (begin->base)
+        w->size = object_reader_info(begin->base)->header.record.size;
+    w->written = begin->changed;
     writer_set_mtime_now(w);
-    writer_add_member(w, tid);
-    int rc = writer_start_object(w, err);
+    writer_add_group(w, begin->opener);
+    writer_add_member(w, begin->tid);
+    return w;
+}
+
+int writers_begin(struct writers *all, const struct writer_begin *begin, struct writer **out,
+                  struct err *err)
+{
+    struct writer *w = make_writer(all, begin, err);
+    if (!w) {
+        object_reader_free(begin->base);
+        return -ENOMEM;
+    }
+    int rc = bytes_begin(w, begin, err);
     if (rc) {
         writer_destroy(w);
         return rc;
     }
     pthread_mutex_lock(&all->lock);
-    if (find(all, path)) {
-        rc = err_set(err, EBUSY, "'%s' is being written already", path);
+    if (find(all, begin->path)) {
+        rc = err_set(err, EBUSY, "'%s' is being written already", begin->path);
     } else {
         w->next = all->first;
         all->first = w;
@@ -172,19 +212,35 @@ int writers_begin(struct writers *all, const char *path, uint64_t ino,
     return rc;
 }
 
-struct writer *writers_join(struct writers *all, const char *path, pid_t tid)
+// A handle of it, with the lock taken; false: what it could join has ended meanwhile.
+static bool join(struct writer *w, uint64_t ino, pid_t tid, pid_t opener)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&w->lock);
+    if (w->state == COMMITTED)
+        return false;
+    if (ino) {
+        auto_unlock pthread_mutex_t *table = scope_lock(&w->all->lock);
+        if (add_ino(w, ino, NULL))
+            return false;
+    }
+    writer_add_group(w, opener);
+    writer_add_member(w, tid);
+    w->closed_clean = false;
+    return true;
+}
+
+struct writer *writers_join(struct writers *all, const char *path, uint64_t ino, pid_t tid,
+                            pid_t opener)
 {
     pthread_mutex_lock(&all->lock);
     struct writer *w = find(all, path);
     if (w)
         w->handles++;
     pthread_mutex_unlock(&all->lock);
-    if (w) {
-        auto_unlock pthread_mutex_t *held = scope_lock(&w->lock);
-        writer_add_member(w, tid);
-        w->closed_clean = false;
-    }
-    return w;
+    if (!w || join(w, ino, tid, opener))
+        return w;
+    writer_release(w);
+    return NULL;
 }
 
 void writers_free(struct writers *all)

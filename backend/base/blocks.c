@@ -120,7 +120,7 @@ static bool heads_may_grow(const struct blocks *b)
 
 static bool memory_is_free(const struct blocks *b, enum block_user user)
 {
-    return b->capacity_bytes - memory_used_bytes(b) >= BLOCK_BYTES &&
+    return user != BLOCK_DRAFT && b->capacity_bytes - memory_used_bytes(b) >= BLOCK_BYTES &&
            (user != BLOCK_HEAD || heads_may_grow(b));
 }
 
@@ -133,14 +133,15 @@ static uint64_t coming_back(const struct tally *t, enum block_user user)
 // Is it worth waiting instead of taking a spool slot?
 static bool waits_for_memory(const struct blocks *b, enum block_user user)
 {
-    return user != BLOCK_HEAD && coming_back(&b->memory, user) > 0;
+    return user != BLOCK_HEAD && user != BLOCK_DRAFT && coming_back(&b->memory, user) > 0;
 }
 
 // The spool is full as well: does anything come back by itself that this user could take?
 static bool waits_for_anything(const struct blocks *b, enum block_user user)
 {
     return coming_back(&b->spooled, user) > 0 ||
-           (coming_back(&b->memory, user) > 0 && (user != BLOCK_HEAD || heads_may_grow(b)));
+           (user != BLOCK_DRAFT && coming_back(&b->memory, user) > 0 &&
+            (user != BLOCK_HEAD || heads_may_grow(b)));
 }
 
 static void count_phase(struct tally *t, enum block_phase phase, int by)
@@ -176,8 +177,12 @@ static int take_memory(struct blocks *b, struct block *block, struct err *err)
     return 0;
 }
 
-static int out_of_room(const struct blocks *b, const struct err *why, struct err *err)
+static int out_of_room(const struct blocks *b, enum block_user user, const struct err *why,
+                       struct err *err)
 {
+    if (user == BLOCK_DRAFT)
+        return err_set(err, ENOSPC, "no room for a file that is not written in order: %s",
+                       why->text);
     return err_set(err, ENOSPC,
                    "no room for data on its way to the store: the %" PRIu64
                    " MiB of [limits] memory are in use, and %s",
@@ -220,7 +225,8 @@ static int place(struct blocks *b, struct block *block, struct err *err)
         if (block->user == BLOCK_CACHE)
             return err_set(err, ENOMEM, "no memory is free for a cached frame");
         // Dropping cached frames gives a head nothing when heads are at their bound.
-        if (!reclaimed && (block->user != BLOCK_HEAD || heads_may_grow(b))) {
+        if (!reclaimed && block->user != BLOCK_DRAFT &&
+            (block->user != BLOCK_HEAD || heads_may_grow(b))) {
             reclaimed = !ask_reclaim(b);
             continue;
         }
@@ -236,7 +242,7 @@ static int place(struct blocks *b, struct block *block, struct err *err)
             continue;
         }
         if (!wait && !waits_for_anything(b, block->user))
-            return out_of_room(b, &why, err);
+            return out_of_room(b, block->user, &why, err);
         pthread_cond_wait(&b->changed, &b->lock);
         reclaimed = spool_full = false;
     }

@@ -11,6 +11,7 @@
 //     BLOCK_WRITER (fuse)    takes it      uploading or packing > 0    a spool slot
 //     BLOCK_WORKER           takes it      uploading > 0               a spool slot   (a worker never waits for workers)
 //     BLOCK_HEAD             takes it while heads hold less than half of the pool; else a spool slot at once
+//     BLOCK_DRAFT            never         never                       a spool slot (a file that is changed in any pattern)
 //     BLOCK_CACHE            takes it      never                       NULL (the reader does without)
 // Before anyone waits or spools, the reclaim hook is asked to drop cached frames.
 // When the spool is full too: waits while uploading (or, for a writer, packing) slots exist, else ENOSPC, whose sentence
@@ -31,7 +32,7 @@
 struct blocks;
 struct block;
 
-enum block_user { BLOCK_WRITER, BLOCK_WORKER, BLOCK_HEAD, BLOCK_CACHE };
+enum block_user { BLOCK_WRITER, BLOCK_WORKER, BLOCK_HEAD, BLOCK_DRAFT, BLOCK_CACHE };
 enum block_phase { BLOCK_HELD, BLOCK_PACKING, BLOCK_UPLOADING };
 
 struct blocks_conf {

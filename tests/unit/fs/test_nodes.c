@@ -59,11 +59,11 @@ static void a_file_of_our_own_keeps_its_inode(void **state)
     struct tree_stat writing = {.kind = TREE_FILE}, stored = file_of("a");
     struct node *node = nodes_found(nodes, PATH, NODE_FILE, &writing);
     assert_ptr_equal(nodes_found(nodes, PATH, NODE_FILE, &writing), node);
-    nodes_committed(nodes, PATH, &stored);
+    nodes_committed(nodes, PATH, NULL, 0, &stored);
     assert_ptr_equal(nodes_found(nodes, PATH, NODE_FILE, &stored), node);
     // not one that stands for something else
     struct tree_stat other = file_of("b");
-    nodes_committed(nodes, PATH, &other);
+    nodes_committed(nodes, PATH, NULL, 0, &other);
     assert_string_equal(nodes_stat(nodes, node).info.stat.etag, "a");
 }
 
@@ -73,14 +73,14 @@ static void a_failed_overwrite_is_undone(void **state)
     struct tree_stat writing = {.kind = TREE_FILE}, stored = file_of("a");
     struct node *node = nodes_found(nodes, PATH, NODE_FILE, &stored);
     assert_true(nodes_update(nodes, node, "a", &writing));
-    nodes_given_up(nodes, PATH);
+    nodes_given_up(nodes, PATH, NULL, 0);
     assert_true(nodes_is_current(nodes, node));
     assert_string_equal(nodes_stat(nodes, node).info.stat.etag, "a");
-    nodes_given_up(nodes, PATH); // nothing is being written
+    nodes_given_up(nodes, PATH, NULL, 0); // nothing is being written
     assert_string_equal(nodes_stat(nodes, node).info.stat.etag, "a");
 
     struct node *created = nodes_found(nodes, "db1/2026-11-22/new", NODE_FILE, &writing);
-    nodes_given_up(nodes, "db1/2026-11-22/new");
+    nodes_given_up(nodes, "db1/2026-11-22/new", NULL, 0);
     assert_false(nodes_is_current(nodes, created));
 }
 

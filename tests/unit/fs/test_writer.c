@@ -31,27 +31,27 @@ static struct fixture {
     struct writers *writers;
     unsigned committed, failed;
     struct object_info info;
+    struct object_key key;
     char reason[ERR_TEXT_BYTES];
     int fd; // the descriptor of the file, as the kernel would show it
     uint64_t ino;
 } fix;
 
-static void on_committed(void *ctx, const char *path, const struct object_info *info,
-                         const struct object_key *key)
+static void on_committed(void *ctx, const struct writer_end *end)
 {
-    (void)key;
     struct fixture *f = ctx;
-    assert_string_equal(path, PATH);
+    assert_string_equal(end->path, PATH);
     f->committed++;
-    f->info = *info;
+    f->info = *end->info;
+    f->key = *end->key;
 }
 
-static void on_failed(void *ctx, const char *path, const struct err *err)
+static void on_failed(void *ctx, const struct writer_end *end)
 {
     struct fixture *f = ctx;
-    assert_string_equal(path, PATH);
+    assert_string_equal(end->path, PATH);
     f->failed++;
-    snprintf(f->reason, sizeof(f->reason), "%s", err->text);
+    snprintf(f->reason, sizeof(f->reason), "%s", end->failure->text);
 }
 
 static int set_up(void **state)
@@ -116,15 +116,22 @@ static int tear_down(void **state)
     return 0;
 }
 
-static struct writer *begin(void)
+static struct writer *begin_as(struct writer_begin begin)
 {
     struct writer *w;
     struct err err = {0};
-    struct store_cond cond = {.if_absent = true};
-    int rc = writers_begin(fix.writers, PATH, fix.ino, &cond, getpid(), &w, &err);
+    begin.path = PATH;
+    begin.ino = fix.ino;
+    begin.tid = getpid();
+    int rc = writers_begin(fix.writers, &begin, &w, &err);
     if (rc)
         fail_msg("%s", err.text);
     return w;
+}
+
+static struct writer *begin(void)
+{
+    return begin_as((struct writer_begin){.cond = {.if_absent = true}});
 }
 
 static void write_text(struct writer *w, uint64_t off, const char *text)
@@ -164,7 +171,8 @@ static void last_close_commits(void **state)
     assert_true(is_stored());
     // again: nothing happens; and nothing more is taken
     assert_int_equal(writer_flush(w, getpid(), &err), 0);
-    assert_int_equal(writer_write(w, getpid(), 11, "!", 1, &err), -EPERM);
+    assert_int_equal(writer_write(w, getpid(), 11, "!", 1, &err), -ESTALE);
+    assert_true(writer_is_stored(w));
     writer_release(w);
     assert_int_equal(fix.committed, 1);
     assert_int_equal(fix.failed, 0);
@@ -189,9 +197,9 @@ static void handles_share_a_file(void **state)
     (void)state;
     struct writer *w = begin(), *other;
     struct err err;
-    struct store_cond cond = {0};
-    assert_int_equal(writers_begin(fix.writers, PATH, 7, &cond, getpid(), &other, &err), -EBUSY);
-    other = writers_join(fix.writers, PATH, getpid());
+    struct writer_begin again = {.path = PATH, .ino = 7, .tid = getpid()};
+    assert_int_equal(writers_begin(fix.writers, &again, &other, &err), -EBUSY);
+    other = writers_join(fix.writers, PATH, 7, getpid(), 0);
     assert_ptr_equal(other, w);
     write_text(w, 0, "one");
     write_text(other, 3, "two");
@@ -238,25 +246,207 @@ static void what_left_cannot_be_changed(void **state)
     assert_false(is_stored());
 }
 
-static void cutting_is_latched_and_zero_starts_anew(void **state)
+// What is stored, read with its key.
+static void assert_stored(const void *bytes, size_t len)
+{
+    struct err err = {0};
+    struct object_reader *reader;
+    if (object_open(fix.store, PATH, NULL, NULL, &fix.key, &reader, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(object_reader_info(reader)->header.record.size, len);
+    struct pack_decoder *decoder;
+    assert_int_equal(pack_decoder_new(&decoder, &err), 0);
+    auto_free uint8_t *frame = malloc(PACK_FRAME_BYTES);
+    assert_non_null(frame);
+    for (size_t at = 0; at < len; at += PACK_FRAME_BYTES) {
+        assert_int_equal(
+            object_read_frames(reader, decoder, at / PACK_FRAME_BYTES, 1, &frame, &err), 0);
+        assert_memory_equal(frame, (const uint8_t *)bytes + at,
+                            min_u64(len - at, PACK_FRAME_BYTES));
+    }
+    pack_decoder_free(decoder);
+    object_reader_free(reader);
+}
+
+static void streams_are_cut_where_they_are_held(void **state)
+{
+    (void)state;
+    struct err err;
+    auto_free uint8_t *bytes = calloc(1, 8 * MIB);
+    assert_non_null(bytes);
+    struct writer *w = begin();
+    write_text(w, 0, "old content");
+    assert_int_equal(writer_truncate(w, 0, &err), 0);
+    write_text(w, 0, "abcdef");
+    assert_int_equal(writer_truncate(w, 3, &err), 0);
+    write_text(w, 5, "g");
+    write_text(w, 6 * MIB, "x");                        // the head of 2 MiB is closed, frames left
+    assert_int_equal(writer_truncate(w, MIB, &err), 0); // so this begins anew
+    write_text(w, MIB, "y");
+    writer_release(w);
+    assert_int_equal(fix.failed, 0);
+    memcpy(bytes, "abc\0\0g", 6);
+    bytes[MIB] = 'y';
+    assert_stored(bytes, MIB + 1);
+}
+
+static void what_left_cannot_be_cut(void **state)
 {
     (void)state;
     struct err err;
     struct writer *w = begin();
-    write_text(w, 0, "old content");
-    assert_int_equal(writer_truncate(w, 0, &err), 0);
-    write_text(w, 0, "new");
-    assert_int_equal(writer_truncate(w, 3, &err), 0);
-    writer_release(w);
-    assert_int_equal(fix.info.header.record.size, 3);
-
-    assert_int_equal(fix.store->ops->remove(fix.store, PATH OBJECT_SUFFIX, NULL, &err), 0);
-    w = begin();
-    write_text(w, 0, "abc");
-    assert_int_equal(writer_truncate(w, 2, &err), -EIO);
+    write_text(w, 6 * MIB, "x");
+    assert_int_equal(writer_truncate(w, 3 * MIB, &err), -EIO);
     writer_release(w);
     assert_int_equal(fix.failed, 1);
     assert_false(is_stored());
+}
+
+static void too_long_is_latched(void **state)
+{
+    (void)state;
+    struct err err;
+    struct writer *w = begin();
+    write_text(w, 0, "x");
+    assert_int_equal(writer_write(w, getpid(), OBJECT_SIZE_MAX, "y", 1, &err), -EFBIG);
+    writer_release(w);
+    assert_int_equal(fix.failed, 1);
+    assert_false(is_stored());
+}
+
+static void read_text(struct writer *w, uint64_t off, const char *text, size_t len)
+{
+    struct err err = {0};
+    char bytes[256];
+    size_t got = 0;
+    if (writer_read(w, getpid(), false, off, bytes, sizeof(bytes), &got, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(got, len);
+    assert_memory_equal(bytes, text, len);
+}
+
+static void drafts_take_any_pattern(void **state)
+{
+    (void)state;
+    struct err err;
+    auto_free uint8_t *bytes = calloc(1, 8 * MIB);
+    assert_non_null(bytes);
+    struct writer *w = begin_as((struct writer_begin){.as_draft = true});
+    write_text(w, 6 * MIB, "x");
+    write_text(w, 3 * MIB - 1, "across");
+    write_text(w, 0, "start");
+    read_text(w, 6 * MIB - 1, "\0x", 2);
+    assert_int_equal(writer_truncate(w, 3 * MIB + 2, &err), 0);
+    assert_int_equal(writer_truncate(w, 5 * MIB, &err), 0);
+    read_text(w, 5 * MIB - 3, "\0\0\0", 3);
+    assert_int_equal(writer_write(w, getpid(), WRITER_APPEND, "end", 3, &err), 0);
+    writer_release(w);
+    memcpy(bytes, "start", 5);
+    memcpy(bytes + 3 * MIB - 1, "acr", 3);
+    memcpy(bytes + 5 * MIB, "end", 3);
+    assert_stored(bytes, 5 * MIB + 3);
+    assert_int_equal(blocks_usage(fix.blocks).spool_bytes, 0);
+}
+
+static struct object_reader *open_stored(void)
+{
+    struct err err = {0};
+    struct object_reader *reader;
+    if (object_open(fix.store, PATH, NULL, NULL, &fix.key, &reader, &err))
+        fail_msg("%s", err.text);
+    return reader;
+}
+
+static void drafts_lie_over_what_is_stored(void **state)
+{
+    (void)state;
+    struct err err;
+    auto_free uint8_t *bytes = malloc(8 * MIB);
+    assert_non_null(bytes);
+    memset(bytes, 'o', 8 * MIB);
+    struct writer *w = begin();
+    assert_int_equal(writer_write(w, getpid(), 0, bytes, 7 * MIB + 5, &err), 0);
+    writer_release(w);
+
+    struct writer_begin over = {.as_draft = true, .base = open_stored(), .may_read_base = true};
+    w = begin_as(over);
+    write_text(w, 2 * MIB - 1, "new");
+    write_text(w, 7 * MIB + 5, "end");
+    read_text(w, 7 * MIB + 4, "oend", 4);
+    assert_true(blocks_usage(fix.blocks).spool_bytes <= 3 * BLOCK_BYTES); // what changed alone
+    writer_release(w);
+    memcpy(bytes + 2 * MIB - 1, "new", 3);
+    memcpy(bytes + 7 * MIB + 5, "end", 3);
+    assert_stored(bytes, 7 * MIB + 8);
+
+    over.base = open_stored();
+    over.may_read_base = false;
+    w = begin_as(over);
+    char byte;
+    size_t got;
+    assert_int_equal(writer_read(w, getpid(), false, 0, &byte, 1, &got, &err), -EACCES);
+    assert_int_equal(writer_truncate(w, MIB + 3, &err), 0);
+    assert_int_equal(writer_truncate(w, 2 * MIB + 3, &err), 0); // what was cut off never comes back
+    writer_release(w);
+    memset(bytes + MIB + 3, 0, MIB);
+    assert_stored(bytes, 2 * MIB + 3);
+    assert_int_equal(fix.failed, 0);
+}
+
+static void drafts_in_order_go_on_as_streams(void **state)
+{
+    (void)state;
+    struct err err;
+    auto_free uint8_t *bytes = malloc(12 * MIB);
+    assert_non_null(bytes);
+    for (size_t i = 0; i < 12 * MIB; i++)
+        bytes[i] = (uint8_t)(i % 251);
+    struct blocks_conf small = {.memory_bytes = 64 * MIB,
+                                .spool_dir = fix.spool.path,
+                                .spool_max_bytes = 3 * BLOCK_BYTES,
+                                .spool_keep_free_percent = 1};
+    struct blocks *blocks, *whole = fix.blocks;
+    assert_int_equal(blocks_new(&small, &blocks, &err), 0);
+    fix.env.upload.blocks = fix.env.pack.blocks = blocks;
+
+    struct writer *w = begin_as((struct writer_begin){.as_draft = true});
+    for (size_t at = 0; at < 12 * MIB; at += 100000)
+        assert_int_equal(
+            writer_write(w, getpid(), at, bytes + at, min_u64(100000, 12 * MIB - at), &err), 0);
+    char byte;
+    size_t got;
+    assert_int_equal(writer_read(w, getpid(), false, 7, &byte, 1, &got, &err), 0); // held still
+    assert_int_equal(byte, 7);
+    assert_int_equal(writer_read(w, getpid(), false, 5 * MIB, &byte, 1, &got, &err), -EBUSY);
+    writer_release(w);
+    assert_stored(bytes, 12 * MIB);
+
+    w = begin_as((struct writer_begin){.as_draft = true});
+    write_text(w, 10, "not");
+    write_text(w, 0, "in order");
+    assert_int_equal(writer_write(w, getpid(), 20, bytes, 4 * MIB, &err), -ENOSPC);
+    assert_int_equal(writer_write(w, getpid(), 0, "x", 1, &err), -ENOSPC); // latched
+    writer_release(w);
+    assert_int_equal(fix.failed, 1);
+    assert_stored(bytes, 12 * MIB);
+    fix.env.upload.blocks = fix.env.pack.blocks = whole;
+    blocks_free(blocks);
+}
+
+static void a_doomed_writer_stores_nothing(void **state)
+{
+    (void)state;
+    struct err err;
+    struct writer *w = begin();
+    write_text(w, 0, "half");
+    writers_doom(fix.writers, fix.ino + 1, 4711, SIGKILL); // another file
+    writers_doom(fix.writers, fix.ino, 4711, SIGKILL);
+    assert_int_equal(writer_write(w, getpid(), 4, "more", 4, &err), -EIO);
+    let_go();
+    assert_int_equal(writer_flush(w, getpid(), &err), -EIO);
+    writer_release(w);
+    assert_false(is_stored());
+    assert_non_null(strstr(fix.reason, "process 4711, was killed by signal 9"));
 }
 
 static void the_later_of_two_is_told(void **state)
@@ -344,7 +534,13 @@ int main(void)
         WRITER_TEST(handles_share_a_file),
         WRITER_TEST(holes_and_lengths_are_zeros),
         WRITER_TEST(what_left_cannot_be_changed),
-        WRITER_TEST(cutting_is_latched_and_zero_starts_anew),
+        WRITER_TEST(streams_are_cut_where_they_are_held),
+        WRITER_TEST(what_left_cannot_be_cut),
+        WRITER_TEST(too_long_is_latched),
+        WRITER_TEST(drafts_take_any_pattern),
+        WRITER_TEST(drafts_lie_over_what_is_stored),
+        WRITER_TEST(drafts_in_order_go_on_as_streams),
+        WRITER_TEST(a_doomed_writer_stores_nothing),
         WRITER_TEST(the_later_of_two_is_told),
         WRITER_TEST(drain_waits_for_the_last),
         WRITER_TEST(an_ended_session_judges_what_is_left),
