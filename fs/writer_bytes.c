@@ -223,6 +223,12 @@ int bytes_finish(struct writer *w, struct err *err)
 
 enum seal_complete bytes_complete(struct writer *w)
 {
-    (void)w;
-    return SEAL_COMPLETE_UNKNOWN;
+    uint8_t first[COMPLETE_FIRST_BYTES], last[WRITER_LAST_BYTES];
+    size_t first_len = (size_t)min_u64(w->size, sizeof(first));
+    size_t last_len = (size_t)min_u64(w->size, sizeof(last));
+    if (w->last_lost || packer_read(packer_of(w), 0, first, first_len, NULL))
+        return SEAL_COMPLETE_UNKNOWN;
+    for (size_t i = 0; i < last_len; i++)
+        last[i] = w->last[(w->size - last_len + i) % WRITER_LAST_BYTES];
+    return complete_judge(w->size, first, first_len, last, last_len);
 }

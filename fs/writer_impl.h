@@ -2,14 +2,15 @@
 #pragma once
 
 #include "backend/base/cancel.h"
+#include "backend/complete.h"
 #include "fs/draft.h"
 #include "fs/writer.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 
-// What a dump ends with (backend/complete.h) lies in these.
-#define WRITER_LAST_BYTES 1024
+// What a dump ends with lies in these.
+#define WRITER_LAST_BYTES COMPLETE_LAST_BYTES
 
 enum state { WRITING, COMMITTED, FAILED };
 
