@@ -126,7 +126,8 @@ static double attr_timeout(struct stack *stack, const struct node *node,
 {
     if (node->kind != NODE_FILE)
         return TIMEOUT_YOUNG;
-    if (!*stat->info.stat.etag)
+    // a change through another inode of the file must be seen at once
+    if (!*stat->info.stat.etag || ops_is_changing(node->path))
         return TIMEOUT_WRITING;
     return protect_is_young(stack, &stat->info) ? TIMEOUT_YOUNG : TIMEOUT_SEALED;
 }

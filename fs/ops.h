@@ -72,6 +72,8 @@ int ops_truncate(struct stack *, struct node *, uint64_t handle, pid_t tid, uint
                  struct err *err);
 // Does anybody hold the node open?
 bool ops_is_open(const struct node *);
+// Does anybody hold the file open for writing, by any inode?
+bool ops_is_changing(const char *path);
 void ops_close_left(void); // handles the kernel never released (the session ended): frees them
 // ops_xattr.c
 void on_getxattr(fuse_req_t, fuse_ino_t, const char *name, size_t);

@@ -113,6 +113,15 @@ bool ops_is_open(const struct node *node)
     return has_handle(node, NULL, HANDLE_ANY);
 }
 
+bool ops_is_changing(const char *path)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&open_lock);
+    const struct handle *h = open_handles;
+    while (h && (!h->may_write || strcmp(h->path, path) != 0))
+        h = h->next;
+    return h != NULL;
+}
+
 void ops_close_left(void)
 {
     while (open_handles) {

@@ -4,7 +4,7 @@ import json
 import os
 
 import case
-from case import MIB, Case, both_stores, put_file
+from case import MIB, Case, both_stores, put_file, wait_until
 
 DATES = ("2024-11-20", "2024-11-21", "2024-11-22")
 KEY = "76TApbmhFA4GYhpCnn7Xb0ax6TOGXqzoccPo7pHYcKnS3yCeA3MzF6lE7YCNeff"
@@ -103,8 +103,11 @@ class Complete(Case):
         m = self.mount()
         for name, data, said in (("a.dump", b"PGDMP\x01\x0e\x00" + bytes(5000), "unknown"), ("a.sql.gz", b"\x1f\x8b\x08" + bytes(99), "unknown"),
                                  ("a.csv", b"1,2,3\n", "unknown"), ("a.sql", b"", "no")):
-            put_file(m.make("db1", DATES[0], name), in_pieces(data))
-            self.assertEqual(complete(m.path("db1", DATES[0], name)), said, name)
+            path = m.make("db1", DATES[0], name)
+            put_file(path, in_pieces(data))
+            # an empty file is stored by its last release, which nobody waits for
+            wait_until(lambda p=path: os.getxattr(p, "user.bakfs.state") == b"sealed")
+            self.assertEqual(complete(path), said, name)
 
     @case.short
     def test_list_does_not_let_it_be_overlooked(self):
