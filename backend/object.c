@@ -1,4 +1,4 @@
-#include "backend/object.h"
+#include "backend/object_head.h"
 
 #include "backend/base/crypto.h"
 #include "backend/base/num.h"
@@ -11,99 +11,6 @@
 
 // Holds the seek table of a file of 5 GiB, its trailer and the last chunk.
 #define TAIL_BYTES ((size_t)128 * 1024)
-
-// What one look at an object's first bytes brought.
-struct head_bytes {
-    uint8_t *bytes; // malloc'ed
-    size_t len;
-    struct store_stat stat;
-};
-
-static int object_key(const char *path, char out[STORE_KEY_BYTES + 1], struct err *err)
-{
-    size_t len = strlen(path);
-    if (len + sizeof(OBJECT_SUFFIX) > STORE_KEY_BYTES + 1)
-        return err_set(err, ENAMETOOLONG, "the key of '%s' is longer than %d bytes", path,
-                       STORE_KEY_BYTES);
-    memcpy(out, path, len);
-    memcpy(out + len, OBJECT_SUFFIX, sizeof(OBJECT_SUFFIX));
-    return 0;
-}
-
-// --- What there is ---
-
-static int fetch_head(struct store *store, const char *key, const char *etag, size_t len,
-                      struct head_bytes *out, struct err *err)
-{
-    auto_free uint8_t *bytes = malloc(len);
-    if (!bytes)
-        return err_errno(err, ENOMEM, "read the header of '%s'", key);
-    size_t got = 0;
-    struct store_stat stat;
-    int rc = store->ops->get(store, key, etag, 0, len, bytes, &got, &stat, err);
-    if (rc)
-        return rc;
-    out->len = got;
-    out->stat = stat;
-    out->bytes = take(bytes);
-    return 0;
-}
-
-// Fetches on until the header is whole. -EUCLEAN: not an age file.
-static int parse_head(struct store *store, const char *key, struct head_bytes *head,
-                      struct seal_header *out, struct err *err)
-{
-    int rc = seal_header_parse(head->bytes, head->len, out, err);
-    if (rc != -EAGAIN)
-        return rc;
-    if (head->len == head->stat.size || head->len >= SEAL_HEADER_MAX)
-        return err_set(err, EUCLEAN, "the age header does not end");
-    struct head_bytes longer = {0};
-    rc = fetch_head(store, key, head->stat.etag, SEAL_HEADER_MAX, &longer, err);
-    if (rc)
-        return rc;
-    free(head->bytes);
-    *head = longer;
-    rc = seal_header_parse(head->bytes, head->len, out, err);
-    return rc == -EAGAIN ? err_set(err, EUCLEAN, "the age header does not end") : rc;
-}
-
-// The header cannot be had (archived, or GetObject is not allowed): what a HEAD knows.
-static int probe_unreadable(struct store *store, const char *key, struct object_info *out,
-                            struct err *err)
-{
-    struct err head_err;
-    struct object_info info = {.header = {.state = SEAL_FOREIGN}};
-    int rc = store->ops->head(store, key, &info.stat, &head_err);
-    if (rc)
-        return err_copy(err, &head_err);
-    *out = info;
-    return 0;
-}
-
-int object_probe(struct store *store, const char *key, const char *etag, struct object_info *out,
-                 struct err *err)
-{
-    struct err own;
-    if (!err)
-        err = &own;
-    struct head_bytes head = {0};
-    int rc = fetch_head(store, key, etag, SEAL_HEADER_PROBE, &head, err);
-    if (rc == -EACCES)
-        return probe_unreadable(store, key, out, err);
-    if (rc)
-        return rc;
-    struct object_info info = {0};
-    rc = parse_head(store, key, &head, &info.header, err);
-    info.stat = head.stat;
-    free(head.bytes);
-    if (rc == -EUCLEAN)
-        info.header = (struct seal_header){.state = SEAL_FOREIGN};
-    else if (rc)
-        return rc;
-    *out = info;
-    return 0;
-}
 
 // --- Writing ---
 
@@ -119,7 +26,7 @@ int object_create(const struct object_env *env, const char *path, const struct s
                   struct cancel *cancel, struct object_writer **out, struct err *err)
 {
     char key[STORE_KEY_BYTES + 1];
-    int rc = object_key(path, key, err);
+    int rc = object_store_key(path, key, err);
     if (rc)
         return rc;
     struct object_writer *w = calloc(1, sizeof(*w));
@@ -238,12 +145,12 @@ static void *fetch_tail(void *arg)
 
 // Header and tail at the same time: opening costs one round trip.
 static int fetch_ends(struct store *store, const char *key, const char *etag,
-                      struct head_bytes *head, struct tail_job *tail, struct err *err)
+                      struct object_head *head, struct tail_job *tail, struct err *err)
 {
     *tail = (struct tail_job){.store = store, .key = key, .etag = etag};
     pthread_t thread;
     bool parallel = pthread_create(&thread, NULL, fetch_tail, tail) == 0;
-    int rc = fetch_head(store, key, etag, SEAL_HEADER_PROBE, head, err);
+    int rc = object_head_fetch(store, key, etag, SEAL_HEADER_PROBE, head, err);
     if (parallel)
         pthread_join(thread, NULL);
     else
@@ -257,43 +164,18 @@ static int fetch_ends(struct store *store, const char *key, const char *etag,
     return 0;
 }
 
-// The header's file key: `known`, if this is its payload, or what an identity unwraps.
-static int unlock_header(const struct head_bytes *head, const struct seal_header *header,
-                         const struct identities *identities, const struct object_key *known,
-                         struct seal_opened *opened, struct err *err)
-{
-    if (!known)
-        return seal_header_open(head->bytes, head->len, identities, opened, err);
-    int rc = seal_header_check(head->bytes, head->len, known->file_key, err);
-    if (rc)
-        return rc;
-    if (head->len - header->len < SEAL_NONCE_BYTES ||
-        memcmp(head->bytes + header->len, known->nonce, SEAL_NONCE_BYTES) != 0)
-        return err_set(err, EBADMSG, "it is not the payload that this key is for");
-    memcpy(opened->file_key, known->file_key, sizeof(opened->file_key));
-    return 0;
-}
-
 static int open_header(struct store *store, const char *key, const struct identities *identities,
-                       const struct object_key *known, struct head_bytes *head,
+                       const struct object_key *known, struct object_head *head,
                        struct object_info *info, struct seal_opened *opened, struct err *err)
 {
     uint64_t size = head->stat.size;
-    int rc = parse_head(store, key, head, &info->header, err);
+    int rc = object_head_parse(store, key, head, err);
     if (rc)
         return rc;
     if (head->stat.size != size)
         return err_set(err, ESTALE, "it was replaced while it was opened");
-    info->stat = head->stat;
-    if (info->header.state == SEAL_FOREIGN)
-        return err_set(err, EUCLEAN,
-                       "not written by bakfs (no bakfs/v1 record in its header); "
-                       "open it with: age -d -i KEY | zstd -d");
-    rc = unlock_header(head, &info->header, identities, known, opened, err);
-    // a flipped bit is not taken for a newer format: the MAC comes first
-    if (info->header.state == SEAL_NEWER && rc != -EBADMSG)
-        return err_set(err, EOPNOTSUPP, "made by a newer bakfs: update this one");
-    return rc;
+    *info = (struct object_info){.stat = head->stat, .header = head->header};
+    return object_head_unlock(head, identities, known, opened, err);
 }
 
 // Header, trailer, table and path against each other: FORMAT.md section 4, checks 2 and 6.
@@ -317,15 +199,16 @@ static int hold_together(const struct object_reader *r, const uint8_t file_key[1
 }
 
 static int open_payload(struct object_reader *r, struct store *store, const char *key,
-                        struct head_bytes *head, struct tail_job *tail,
+                        struct object_head *head, struct tail_job *tail,
                         const struct seal_opened *opened, struct err *err)
 {
     struct store_window windows[2] = {
-        {.off = 0, .len = head->len, .bytes = take(head->bytes)},
-        {.off = tail->stat.size - tail->len, .len = tail->len, .bytes = take(tail->bytes)},
+        {.off = 0, .len = head->len, .bytes = head->bytes},
+        {.off = tail->stat.size - tail->len, .len = tail->len, .bytes = tail->bytes},
     };
     struct source *sealed;
-    int rc = store_source_new(store, key, &r->info.stat, windows, 2, &sealed, err);
+    int rc = object_source_new(store, key, head, windows, 2, &sealed, err);
+    head->bytes = tail->bytes = NULL; // the source's, also when it failed
     if (rc)
         return rc;
     rc = seal_source_new(sealed, r->info.header.len, opened->file_key, &r->packed, err);
@@ -340,14 +223,14 @@ int object_open(struct store *store, const char *path, const char *etag,
                 struct object_reader **out, struct err *err)
 {
     char key[STORE_KEY_BYTES + 1];
-    int rc = object_key(path, key, err);
+    int rc = object_store_key(path, key, err);
     if (rc)
         return rc;
     struct object_reader *r = calloc(1, sizeof(*r));
     if (!r)
         return err_errno(err, ENOMEM, "open '%s'", path);
     strcpy(r->path, path);
-    struct head_bytes head = {0};
+    struct object_head head = {0};
     struct tail_job tail;
     struct seal_opened opened = {0};
     rc = fetch_ends(store, key, etag, &head, &tail, err);
@@ -356,7 +239,7 @@ int object_open(struct store *store, const char *path, const char *etag,
     if (!rc)
         rc = open_payload(r, store, key, &head, &tail, &opened, err);
     seal_opened_done(&opened);
-    free(head.bytes);
+    object_head_done(&head);
     free(tail.bytes);
     if (rc) {
         object_reader_free(r);

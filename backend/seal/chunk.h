@@ -5,7 +5,7 @@
 #include "backend/base/crypto.h"
 #include "backend/seal/seal.h"
 
-#define CHUNK_SEALED_BYTES (SEAL_CHUNK_BYTES + SEAL_TAG_BYTES)
+#define CHUNK_SEALED_BYTES SEAL_CHUNK_SEALED_BYTES
 
 void chunk_key(const uint8_t file_key[SEAL_FILE_KEY_BYTES], const uint8_t nonce[SEAL_NONCE_BYTES],
                uint8_t out[CHACHA_KEY_BYTES]);

@@ -16,6 +16,7 @@
 #define SEAL_RECIPIENTS_MAX 64
 #define SEAL_CHUNK_BYTES 65536
 #define SEAL_TAG_BYTES 16
+#define SEAL_CHUNK_SEALED_BYTES (SEAL_CHUNK_BYTES + SEAL_TAG_BYTES)
 #define SEAL_NONCE_BYTES 16
 #define SEAL_FILE_KEY_BYTES 16
 #define SEAL_PATHTAG_BYTES 32
@@ -124,3 +125,8 @@ void seal_sink_set_record(struct sink *, const struct seal_record *, const char 
 // does not open; the sentence names the chunk and its place.
 int seal_source_new(struct source *sealed, size_t header_len, const uint8_t file_key[16],
                     struct source **out, struct err *err);
+
+// Sealed bytes of a payload that are passed on as they are: `len` bytes from chunk number `first` on, whole chunks and
+// perhaps, if they end the payload, its last one. -EBADMSG when one of them does not open; -ENOMEM.
+int seal_chunks_check(const uint8_t file_key[16], const uint8_t nonce[SEAL_NONCE_BYTES],
+                      uint64_t first, const void *sealed, size_t len, bool ends, struct err *err);

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define COPIES 4 // of one upload, at the same time
+
 struct upload {
     struct sink sink;
     struct upload_env env;
@@ -87,32 +89,62 @@ static int latch(struct upload *u, const struct err *own, struct err *err)
 
 // --- Sending ---
 
+// A part is stored, or `err` says why not; after this the upload may be gone.
+static void part_ended(struct upload *u, const struct store_part *done, const struct err *err)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&u->lock);
+    if (done) {
+        u->parts[done->number - 1] = *done;
+        u->acked += done->size;
+    } else if (err->code != 0 && u->failure.code == 0) {
+        u->failure = *err;
+    }
+    u->in_flight--;
+    pthread_cond_broadcast(&u->changed);
+}
+
 static void put_part_job(void *ctx)
 {
     struct part *part = ctx;
     struct upload *u = part->owner;
     struct store_part done;
     struct err err = {0};
-    unsigned number = part->number;
-    uint64_t size = part->source.size;
     int rc = -ECANCELED;
     if (!stopped(u)) {
         struct store *store = u->env.store;
-        rc = store->ops->put_part(store, u->key, u->id, number, part->off, &part->source, &done,
-                                  &err);
+        rc = store->ops->put_part(store, u->key, u->id, part->number, part->off, &part->source,
+                                  &done, &err);
         if (rc < 0)
-            (void)err_prefix(&err, "part %u", number);
+            (void)err_prefix(&err, "part %u", part->number);
     }
     part_free(part); // before anyone is told: the pool may be freed after that
-    auto_unlock pthread_mutex_t *held = scope_lock(&u->lock);
-    if (rc == 0) {
-        u->parts[number - 1] = done;
-        u->acked += size;
-    } else if (err.code != 0 && u->failure.code == 0) {
-        u->failure = err;
+    part_ended(u, rc == 0 ? &done : NULL, &err);
+}
+
+struct copy_job {
+    struct upload *owner;
+    unsigned number;
+    uint64_t off;
+    char from[STORE_KEY_BYTES + 1], if_match[STORE_ETAG_BYTES];
+    uint64_t from_off, len;
+};
+
+static void copy_part_job(void *ctx)
+{
+    struct copy_job *job = ctx;
+    struct upload *u = job->owner;
+    struct store_part done;
+    struct err err = {0};
+    int rc = -ECANCELED;
+    if (!stopped(u)) {
+        struct store *store = u->env.store;
+        rc = store->ops->copy_part(store, u->key, u->id, job->number, job->off, job->from,
+                                   job->if_match, job->from_off, job->len, &done, &err);
+        if (rc < 0)
+            (void)err_prefix(&err, "part %u", job->number);
     }
-    u->in_flight--;
-    pthread_cond_broadcast(&u->changed);
+    free(job);
+    part_ended(u, rc == 0 ? &done : NULL, &err);
 }
 
 static int begin(struct upload *u, struct err *err)
@@ -150,30 +182,41 @@ static int make_room(struct upload *u, unsigned number, struct err *err)
     return 0;
 }
 
-// Takes the part over, also when it fails.
-static int send_part(struct upload *u, struct part *part, struct err *err)
+// What a part needs before it can be sent.
+static int make_ready(struct upload *u, unsigned number, struct err *err)
 {
     int rc = u->begun ? 0 : begin(u, err);
-    if (rc == 0)
-        rc = make_room(u, part->number, err);
-    if (rc < 0) {
-        part_free(part);
-        return rc;
-    }
+    return rc < 0 ? rc : make_room(u, number, err);
+}
+
+static void submit(struct upload *u, void (*run)(void *ctx), void *job)
+{
     {
         auto_unlock pthread_mutex_t *held = scope_lock(&u->lock);
         u->in_flight++;
     }
+    workers_submit(u->env.uploaders, run, job);
+}
+
+// Takes the part over, also when it fails.
+static int send_part(struct upload *u, struct part *part, struct err *err)
+{
+    int rc = make_ready(u, part->number, err);
+    if (rc < 0) {
+        part_free(part);
+        return rc;
+    }
     part_leaves(part);
-    workers_submit(u->env.uploaders, put_part_job, part);
+    submit(u, put_part_job, part);
     return 0;
 }
 
-static void wait_sent(struct upload *u)
+// Until at most `rest` parts are under way.
+static void wait_sent(struct upload *u, unsigned rest)
 {
-    // every put_part has the store's deadline, so this ends
+    // every part has the store's deadline, so this ends
     auto_unlock pthread_mutex_t *held = scope_lock(&u->lock);
-    while (u->in_flight > 0)
+    while (u->in_flight > rest)
         pthread_cond_wait(&u->changed, &u->lock);
 }
 
@@ -276,6 +319,41 @@ static int write_front(struct sink *sink, const void *bytes, size_t len, struct 
     return rc < 0 ? latch(u, &own, err) : 0;
 }
 
+static int copy_range(struct upload *u, const char *from, const char *if_match, uint64_t from_off,
+                      uint64_t len, struct err *err)
+{
+    int rc = make_ready(u, u->next, err);
+    if (rc < 0)
+        return rc;
+    struct copy_job *job = malloc(sizeof(*job));
+    if (!job)
+        return err_set(err, ENOMEM, "out of memory");
+    *job = (struct copy_job){
+        .owner = u, .number = u->next, .off = u->tail_off, .from_off = from_off, .len = len};
+    assert(strlen(from) < sizeof(job->from) && strlen(if_match) < sizeof(job->if_match));
+    strcpy(job->from, from);
+    strcpy(job->if_match, if_match);
+    u->tail_off += len;
+    u->next++;
+    u->sink.written += len;
+    submit(u, copy_part_job, job);
+    return 0;
+}
+
+int upload_sink_copy(struct sink *sink, const char *from, const char *if_match, uint64_t from_off,
+                     uint64_t len, struct err *err)
+{
+    struct upload *u = upload_of(sink);
+    struct err own = {0};
+    assert(sink->state == SINK_FRONTED && !u->tail && len > 0 && u->next <= u->parts_max);
+    wait_sent(u, COPIES - 1); // other uploads need uploaders too
+    int rc = failure_so_far(u, err);
+    if (rc < 0)
+        return rc;
+    rc = copy_range(u, from, if_match, from_off, len, &own);
+    return rc < 0 ? latch(u, &own, err) : 0;
+}
+
 // --- Commit ---
 
 // From here on the store may show it, whatever anybody wants.
@@ -313,7 +391,7 @@ static int complete(struct upload *u, struct err *err)
     }
     if (rc == 0 && u->front)
         rc = send_part(u, take(u->front), err);
-    wait_sent(u);
+    wait_sent(u, 0);
     if (rc == 0)
         rc = failure_so_far(u, err);
     if (rc == 0)
@@ -352,7 +430,7 @@ static void free_sink(struct sink *sink)
         auto_unlock pthread_mutex_t *held = scope_lock(&u->lock);
         u->stop = true;
     }
-    wait_sent(u);
+    wait_sent(u, 0);
     drop_parts(u);
     if (u->begun && !u->committed) {
         struct store *store = u->env.store;
@@ -422,6 +500,6 @@ uint64_t upload_sink_acked(const struct sink *sink)
 
 int upload_sink_sync(struct sink *sink, struct err *err)
 {
-    wait_sent(upload_of(sink));
+    wait_sent(upload_of(sink), 0);
     return failure_so_far(upload_of(sink), err);
 }

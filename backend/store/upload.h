@@ -29,3 +29,8 @@ const struct store_stat *upload_sink_stat(const struct sink *);
 uint64_t upload_sink_acked(const struct sink *);
 // Waits until every full part handed over so far is stored (fsync, flushes in between); returns the latched failure.
 int upload_sink_sync(struct sink *, struct err *err);
+// Behind an open front, instead of write: the next part of the object is `len` bytes of the object `from`, on the store's
+// side (store.h, copy_part: its sizes, errors and -EOPNOTSUPP). Several are under way at a time, so a failure may come with
+// a later call.
+int upload_sink_copy(struct sink *, const char *from, const char *if_match, uint64_t from_off,
+                     uint64_t len, struct err *err);
