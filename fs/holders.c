@@ -33,13 +33,17 @@ static bool read_proc(const char *path, char *out, size_t size)
     return used > 0;
 }
 
+bool holders_read_status(pid_t tid, char *out, size_t size)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/status", tid);
+    return tid > 0 && read_proc(path, out, size);
+}
+
 pid_t holders_group(pid_t tid)
 {
-    if (tid <= 0)
-        return 0;
-    char path[64], text[4096];
-    snprintf(path, sizeof(path), "/proc/%d/status", tid);
-    if (!read_proc(path, text, sizeof(text)))
+    char text[4096];
+    if (!holders_read_status(tid, text, sizeof(text)))
         return 0;
     const char *line = strstr(text, "\nTgid:");
     int group = 0;
@@ -97,6 +101,14 @@ enum holder_exit holders_exit(pid_t tid, int *out_code)
     *out_code = 0;
     snprintf(path, sizeof(path), "/proc/%d/stat", tid);
     return tid > 0 && read_ending(path, &ending) ? judge(&ending, out_code) : HOLDER_ALIVE;
+}
+
+int holders_ending_signal(pid_t tid)
+{
+    char path[64];
+    struct ending ending;
+    snprintf(path, sizeof(path), "/proc/%d/stat", tid);
+    return tid > 0 && read_ending(path, &ending) ? ending.code & 0x7f : 0;
 }
 
 static enum holders_seen max_seen(enum holders_seen a, enum holders_seen b)

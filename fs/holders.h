@@ -34,5 +34,10 @@ enum holders_seen {
 // HOLDERS_FAILED and HOLDERS_KILLED.
 enum holders_seen holders_has(pid_t group, uint64_t ino, int *out_code);
 
+// /proc/TID/status as text. False: not to be seen from here.
+bool holders_read_status(pid_t tid, char *out, size_t size);
+// The signal that ends the thread group of `tid`, none of which may have begun to exit. 0: none, or not to be seen.
+int holders_ending_signal(pid_t tid);
+
 // Can this daemon judge exit codes and see others' descriptors at all? (CAP_SYS_PTRACE)
 bool holders_can_see(void);

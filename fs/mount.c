@@ -7,6 +7,7 @@
 #include "fs/mountpoint.h"
 #include "fs/session.h"
 #include "fs/stack.h"
+#include "fs/takedown.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -265,6 +266,7 @@ static int serve(const struct conf *conf, const char *point, int to_parent)
     if (!rc) {
         rc = session_run(stack, point, say_ready, &herald, &err);
         stack_free(stack);
+        takedown_done();
     }
     if (rc)
         log_error("mount: %s", err.text);

@@ -2,8 +2,10 @@
 
 #include "backend/base/log.h"
 #include "backend/base/scope.h"
+#include "fs/loop.h"
 #include "fs/mountpoint.h"
 #include "fs/ops.h"
+#include "fs/takedown.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,16 +15,18 @@
 #include <string.h>
 
 #define READ_AHEAD_KIB "1024"
+#define TAKEDOWN_MS 10000 // once there is nothing left to wait for
 
 struct session {
     struct stack *stack;
     const char *point;
     struct fuse_session *fuse;
-    pthread_t main_thread, herald, watcher;
+    struct loop *loop;
+    pthread_t herald, watcher;
     void (*ready)(void *ctx);
     void *ctx;
     sem_t served; // the kernel's INIT was answered, or the session ended before
-    atomic_bool ended;
+    atomic_bool ended, drained;
 };
 
 static void sigset_of_session(sigset_t *set)
@@ -33,18 +37,12 @@ static void sigset_of_session(sigset_t *set)
     sigaddset(set, SIGHUP);
 }
 
-static void nothing(int number)
-{
-    (void)number; // SIGUSR1 only interrupts the wait of the main thread
-}
-
 void session_block_signals(void)
 {
     sigset_t set;
     sigset_of_session(&set);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
-    struct sigaction wake = {.sa_handler = nothing}, ignore = {.sa_handler = SIG_IGN};
-    sigaction(SIGUSR1, &wake, NULL);
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigaction(SIGPIPE, &ignore, NULL);
 }
 
@@ -130,13 +128,8 @@ static void *run_watcher(void *arg)
     } while (!s->ended && number != SIGTERM && number != SIGINT);
     if (!s->ended) {
         drain(s);
-        fuse_session_exit(s->fuse);
-    }
-    // the main thread sleeps in the library until a signal comes, which it may just have missed
-    while (!s->ended) {
-        pthread_kill(s->main_thread, SIGUSR1);
-        struct timespec pause = {.tv_nsec = 10000000};
-        nanosleep(&pause, NULL);
+        s->drained = true;
+        loop_stop(s->loop);
     }
     return NULL;
 }
@@ -160,17 +153,30 @@ static int make_session(struct session *s, struct err *err)
     return s->fuse ? 0 : err_set(err, EIO, "libfuse takes no session");
 }
 
-static int loop(struct session *s, struct err *err)
+// Nobody hears of it any more: what this caller was writing must not be taken for whole.
+static void killed(void *ctx, uint32_t opcode, uint64_t ino, pid_t group, int signal)
 {
-    struct fuse_loop_config *config = fuse_loop_cfg_create();
-    if (!config)
-        return err_errno(err, ENOMEM, "serve the mount");
-    fuse_loop_cfg_set_max_threads(config, s->stack->fuse_threads);
-    fuse_loop_cfg_set_idle_threads(config, 8);
-    // 0: unmounted, or exited by a signal
-    int rc = fuse_session_loop_mt(s->fuse, config);
-    fuse_loop_cfg_destroy(config);
-    return rc < 0 ? err_errno(err, -rc, "the session ended") : 0;
+    const struct session *s = ctx;
+    bool is_write = opcode == FUSE_WRITE;
+    if (is_write || opcode == FUSE_FLUSH || opcode == FUSE_FSYNC || opcode == FUSE_SETATTR)
+        writers_doom(s->stack->writers, ino, group, signal, is_write);
+}
+
+static void unmount(void *ctx)
+{
+    struct session *s = ctx;
+    fuse_session_unmount(s->fuse); // no dead mount stays behind
+}
+
+// Serves until the end has come, and waits for the calls that are still being handled.
+static int run_loop(struct session *s, struct err *err)
+{
+    int rc = loop_run(s->loop, err);
+    // a file may be waited for as long as [mount] drain_deadline says, after SIGTERM and umount alike
+    uint64_t drain_ms = s->drained ? 0 : s->stack->conf->mount.drain_deadline_ms;
+    takedown_begin(drain_ms + TAKEDOWN_MS, unmount, s);
+    loop_join(s->loop);
+    return rc;
 }
 
 static int serve(struct session *s, struct err *err)
@@ -180,7 +186,7 @@ static int serve(struct session *s, struct err *err)
         return err_errno(err, rc, "start a thread");
     rc = pthread_create(&s->watcher, NULL, run_watcher, s);
     if (!rc) {
-        rc = loop(s, err);
+        rc = run_loop(s, err);
         s->ended = true;
         pthread_kill(s->watcher, SIGHUP); // ends its wait
         pthread_join(s->watcher, NULL);
@@ -209,7 +215,6 @@ int session_run(struct stack *stack, const char *point, void (*ready)(void *ctx)
     struct session s = {
         .stack = stack,
         .point = point,
-        .main_thread = pthread_self(),
         .ready = ready,
         .ctx = ctx,
     };
@@ -219,7 +224,17 @@ int session_run(struct stack *stack, const char *point, void (*ready)(void *ctx)
         rc = err_set(err, EIO, "mount at '%s': is fuse there (/dev/fuse), and may you mount?",
                      point);
     if (!rc) {
-        rc = serve(&s, err);
+        struct loop_conf loop = {
+            .fuse = s.fuse,
+            .threads = stack->fuse_threads,
+            .killed = killed,
+            .ctx = &s,
+        };
+        rc = loop_new(&loop, &s.loop, err);
+        if (!rc)
+            rc = serve(&s, err);
+        loop_free(s.loop);
+        takedown_forget();
         fuse_session_unmount(s.fuse);
     }
     if (s.fuse)

@@ -13,7 +13,7 @@ void writer_set_mtime_now(struct writer *w)
     w->mtime_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static bool is_member(const struct writer *w, pid_t group)
+bool writer_is_member(const struct writer *w, pid_t group)
 {
     for (size_t i = 0; i < w->group_count; i++)
         if (w->groups[i] == group)
@@ -23,8 +23,9 @@ static bool is_member(const struct writer *w, pid_t group)
 
 void writer_add_group(struct writer *w, pid_t group)
 {
-    if (group <= 0 || is_member(w, group))
+    if (group <= 0 || writer_is_member(w, group))
         return;
+    auto_unlock pthread_mutex_t *held = scope_lock(&w->all->lock);
     pid_t *more = reallocarray(w->groups, w->group_count + 1, sizeof(*more));
     if (!more)
         return; // its close will not commit; the last release does
@@ -142,7 +143,7 @@ int writer_read(struct writer *w, pid_t tid, bool as_member, uint64_t off, void 
     int rc = check_open(w, err);
     if (rc)
         return rc;
-    if (as_member && !is_member(w, holders_group(tid)))
+    if (as_member && !writer_is_member(w, holders_group(tid)))
         return err_set(err, EBUSY, "it is being written: it can be read once it is stored");
     size_t n = w->size > off ? (size_t)min_u64(len, w->size - off) : 0;
     rc = n > 0 ? bytes_get(w, off, out, n, err) : 0;
@@ -214,20 +215,32 @@ static int commit(struct writer *w, struct err *err)
     return 0;
 }
 
-// Did the caller of this flush die as a writer?
-static int judge_death(struct writer *w, pid_t tid, pid_t group, enum holder_exit *out_exit,
-                       struct err *err)
-{
+// Who calls a flush.
+struct closer {
+    pid_t group; // 0: not to be seen
+    enum holder_exit exit;
     int code;
-    *out_exit = holders_exit(tid, &code);
-    bool is_bad = *out_exit == HOLDER_KILLED || *out_exit == HOLDER_FAILED;
+};
+
+// Looked at before the lock is waited for: a caller that is killed meanwhile is answered early, and gone.
+static struct closer look_at_closer(pid_t tid)
+{
+    struct closer closer = {.group = holders_group(tid)};
+    closer.exit = holders_exit(tid, &closer.code);
+    return closer;
+}
+
+// Did the caller of this flush die as a writer?
+static int judge_death(struct writer *w, const struct closer *closer, struct err *err)
+{
+    bool is_bad = closer->exit == HOLDER_KILLED || closer->exit == HOLDER_FAILED;
     if (!is_bad || w->all->conf.publish_failed)
         return 0;
-    if (!is_member(w, group)) { // it only inherited the descriptor
+    if (!writer_is_member(w, closer->group)) { // it only inherited the descriptor
         w->holder_died |= !w->written;
         return 0;
     }
-    return fail_of_death(w, group, *out_exit == HOLDER_KILLED, code, err);
+    return fail_of_death(w, closer->group, closer->exit == HOLDER_KILLED, closer->code, err);
 }
 
 // By any of the inodes that the file was opened by.
@@ -271,6 +284,8 @@ static int sync_parts(struct writer *w, struct err *err)
 
 int writer_flush(struct writer *w, pid_t tid, struct err *err)
 {
+    const struct closer closer = look_at_closer(tid);
+    pid_t group = closer.group;
     auto_unlock pthread_mutex_t *held = scope_lock(&w->lock);
     if (w->state == COMMITTED)
         return 0;
@@ -278,20 +293,18 @@ int writer_flush(struct writer *w, pid_t tid, struct err *err)
     if (rc)
         return rc;
     w->last_tid = 0; // it may be reused after this
-    pid_t group = holders_group(tid);
-    enum holder_exit exit;
-    rc = judge_death(w, tid, group, &exit, err);
+    rc = judge_death(w, &closer, err);
     if (rc)
         return rc;
     int code;
     bool is_blind = group == 0 || holds(w, group, &code) == HOLDERS_BLIND;
     bool is_held = false;
     if (!is_blind || !w->written)
-        rc = look_for_holders(w, exit == HOLDER_ALIVE ? 0 : group, &is_held, err);
+        rc = look_for_holders(w, closer.exit == HOLDER_ALIVE ? 0 : group, &is_held, err);
     if (rc)
         return rc;
     if (!w->written) { // there may be heirs who write: the last release commits
-        w->closed_clean = !is_held && exit == HOLDER_ALIVE;
+        w->closed_clean = !is_held && closer.exit == HOLDER_ALIVE;
         return 0;
     }
     if (!is_held)

@@ -72,9 +72,10 @@ struct writer *writers_join(struct writers *, const char *path, uint64_t ino, pi
                             pid_t opener);
 bool writers_is_writing(struct writers *, const char *path);
 bool writers_is_writing_below(struct writers *, const char *dir);
-// A member is about to die of `signal` in the middle of a call on the file `ino`, whose result it will not hear: nothing is
-// stored, unless the request that stores it was sent already. Does not wait; the failure is latched by whoever looks next.
-void writers_doom(struct writers *, uint64_t ino, pid_t group, int signal);
+// A process is about to die of `signal` in the middle of a call on the file `ino`, whose result it will not hear. If it is a
+// writer, or the call is a write (`writes`), nothing is stored, unless the request that stores it was sent already. Does not
+// wait; the failure is latched by whoever looks next.
+void writers_doom(struct writers *, uint64_t ino, pid_t group, int signal, bool writes);
 
 struct writer_look { // of a file being written
     uint64_t size, acked_bytes;

@@ -36,6 +36,8 @@ struct writer {
     // changed under both locks
     uint64_t *inos; // that its handles' descriptors show
     size_t ino_count;
+    pid_t *groups; // thread groups that opened or wrote it
+    size_t group_count;
 
     pthread_mutex_t lock; // what follows is under it
     enum state state;
@@ -47,8 +49,6 @@ struct writer {
     bool holder_died;                // some holder failed while the file was empty
     bool closed_clean;               // nothing was written, and its last holder closed it alive
     bool mtime_set;                  // by utimens: a later write does not change it
-    pid_t *groups;                   // thread groups that opened or wrote it
-    size_t group_count;
     pid_t last_tid; // whose group is known to be in `groups`
     struct err failure;
     struct object_info info;
@@ -74,6 +74,7 @@ void writer_set_mtime_now(struct writer *);
 // or before anybody else knows the writer.
 void writer_add_member(struct writer *, pid_t tid);
 void writer_add_group(struct writer *, pid_t group); // 0: nobody
+bool writer_is_member(const struct writer *, pid_t group); // with either lock
 void writer_destroy(struct writer *);
 // The session ended before the kernel released it: stores it only if nothing can be missing.
 void writer_end_unreleased(struct writer *);

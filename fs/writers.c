@@ -68,16 +68,18 @@ static bool has_ino(const struct writer *w, uint64_t ino)
     return false;
 }
 
-void writers_doom(struct writers *all, uint64_t ino, pid_t group, int signal)
+void writers_doom(struct writers *all, uint64_t ino, pid_t group, int signal, bool writes)
 {
     auto_unlock pthread_mutex_t *held = scope_lock(&all->lock);
     if (all->conf.publish_failed)
         return;
     for (struct writer *w = all->first; w; w = w->next) {
-        if (!has_ino(w, ino) || !cancel_ask(&w->cancel))
+        if (!has_ino(w, ino) || !(writes || writer_is_member(w, group)))
             continue;
-        w->doomed_signal = signal;
+        w->doomed_signal = signal; // known to whoever finds that it was called off
         w->doomed_group = group;
+        if (!cancel_ask(&w->cancel))
+            w->doomed_group = 0;
     }
 }
 

@@ -439,14 +439,22 @@ static void a_doomed_writer_stores_nothing(void **state)
     struct err err;
     struct writer *w = begin();
     write_text(w, 0, "half");
-    writers_doom(fix.writers, fix.ino + 1, 4711, SIGKILL); // another file
-    writers_doom(fix.writers, fix.ino, 4711, SIGKILL);
-    assert_int_equal(writer_write(w, getpid(), 4, "more", 4, &err), -EIO);
+    writers_doom(fix.writers, fix.ino + 1, getpid(), SIGKILL, true); // another file
+    writers_doom(fix.writers, fix.ino, 4711, SIGKILL, false);        // one that inherited it
+    write_text(w, 4, "way");
+    writers_doom(fix.writers, fix.ino, 4711, SIGKILL, true); // one that was about to write it
+    assert_int_equal(writer_write(w, getpid(), 7, "more", 4, &err), -EIO);
     let_go();
     assert_int_equal(writer_flush(w, getpid(), &err), -EIO);
     writer_release(w);
     assert_false(is_stored());
     assert_non_null(strstr(fix.reason, "process 4711, was killed by signal 9"));
+    w = begin();
+    write_text(w, 0, "half");
+    writers_doom(fix.writers, fix.ino, getpid(), SIGTERM, false); // in its close, as a writer
+    assert_int_equal(writer_flush(w, getpid(), &err), -EIO);
+    writer_release(w);
+    assert_false(is_stored());
 }
 
 static void the_later_of_two_is_told(void **state)
