@@ -16,6 +16,7 @@ static const char help[] =
     "  umount    unmount it, and wait until everything is stored\n"
     "  list      show what backups there are\n"
     "  confirm   is a file in the store, whole? answers by its exit code\n"
+    "  doctor    look at everything, say what is wrong and what to type\n"
     "  keygen    make a key\n"
     "\n"
     "  bakfs VERB --help   the options of a verb, with an example\n"
@@ -38,6 +39,7 @@ static const struct verb {
     {"umount", verb_umount, (char[]){"bakfs umount"}},
     {"list", verb_list, (char[]){"bakfs list"}},
     {"confirm", verb_confirm, (char[]){"bakfs confirm"}},
+    {"doctor", verb_doctor, (char[]){"bakfs doctor"}},
     {"keygen", verb_keygen, (char[]){"bakfs keygen"}},
 };
 enum { VERBS = sizeof(verbs) / sizeof(verbs[0]) };
@@ -45,7 +47,7 @@ enum { VERBS = sizeof(verbs) / sizeof(verbs[0]) };
 // What people may type because the documentation of a later version says so.
 static const char *const later[] = {"backup",  "restore",     "verify", "drill",
                                     "migrate", "status",      "prune",  "rekey",
-                                    "policy",  "notify-test", "doctor", NULL};
+                                    "policy",  "notify-test", NULL};
 
 static const struct verb *find(const char *name)
 {

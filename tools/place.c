@@ -63,6 +63,24 @@ static bool make_immutable(int fd)
     return ioctl(fd, FS_IOC_SETFLAGS, &flags) == 0;
 }
 
+enum place_lock place_locked(int fd)
+{
+    int flags = 0;
+    if (ioctl(fd, FS_IOC_GETFLAGS, &flags) != 0)
+        return PLACE_NO_LOCK;
+    return flags & FS_IMMUTABLE_FL ? PLACE_LOCKED : PLACE_UNLOCKED;
+}
+
+int place_guard(int fd, const char *path, bool lock, bool *out_locked, struct err *err)
+{
+    struct stat st;
+    bool closed = fstat(fd, &st) == 0 && (st.st_mode & 07777) == 0;
+    if (!closed && fchmod(fd, 0) != 0)
+        return err_errno(err, errno, "chmod 000 %s", path);
+    *out_locked = lock && make_immutable(fd);
+    return 0;
+}
+
 int place_make_mount_point(const char *path, bool lock, bool *out_locked, struct err *err)
 {
     int rc = place_make(path, 0700, err);
@@ -83,14 +101,8 @@ int place_make_mount_point(const char *path, bool lock, bool *out_locked, struct
     *out_locked = false;
     if (geteuid() != 0) // a user needs to own and write it: fusermount3 asks for that
         return 0;
-    // Mode 000 holds back everybody but root, the immutable flag root too.
     auto_fd int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return err_errno(err, errno, "%s", path);
-    struct stat st;
-    bool closed = fstat(fd, &st) == 0 && (st.st_mode & 07777) == 0;
-    if (!closed && fchmod(fd, 0) != 0)
-        return err_errno(err, errno, "chmod 000 %s", path);
-    *out_locked = lock && make_immutable(fd);
-    return 0;
+    return place_guard(fd, path, lock, out_locked, err);
 }

@@ -5,4 +5,5 @@ int verb_init(int argc, char **argv);
 int verb_umount(int argc, char **argv);
 int verb_keygen(int argc, char **argv);
 int verb_list(int argc, char **argv);
+int verb_doctor(int argc, char **argv);
 int verb_confirm(int argc, char **argv);

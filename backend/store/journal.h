@@ -56,3 +56,9 @@ int journal_recover_moves(const char *dir, struct store *,
 // upload whose id stands there; without an id (killed in between) the one upload of that key that was begun in the
 // seconds after the entry, if there is exactly one. Says in *out_aborted how many.
 int journal_recover(const char *dir, struct store *, unsigned *out_aborted, struct err *err);
+
+// Every entry of all journals in `dir`, of whatever store; `alive`: its daemon lives. `each` returning non-zero ends it with
+// that error. Changes nothing.
+struct journal_line; // journal_file.h
+int journal_look(const char *dir, int (*each)(void *ctx, const struct journal_line *, bool alive),
+                 void *ctx, struct err *err);

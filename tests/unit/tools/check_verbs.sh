@@ -34,7 +34,7 @@ wants 0 help
 wants 0 --help
 wants 0 --version
 grep -Eqx 'bakfs [0-9]+\.[0-9]+\.[0-9]+' out || fail "version"
-for verb in init umount list confirm keygen; do
+for verb in init umount list confirm keygen doctor; do
     wants 0 "$verb" --help
     says out "Usage: bakfs $verb"
     says out "Example"
@@ -56,6 +56,7 @@ wants 2 list a b c
 wants 2 list ../etc
 wants 2 umount a b
 wants 2 keygen somewhere
+wants 2 doctor somewhere
 if [ -c /dev/full ]; then
     got=0
     "$bakfs" help >/dev/full 2>err || got=$?
