@@ -126,9 +126,10 @@ static void see_hidden(struct survey *s, const char *key)
     snprintf(path, sizeof(path), "%.*s", (int)(strlen(key) - strlen(OBJECT_SUFFIX)), key);
     // a day long past tomorrow is no reason to hide it
     (void)path_check_create(path, false, 0, (struct timespec){.tv_sec = 253402214400}, &err);
-    doctor_tell(s->d, DOCTOR_PROBLEM, err.text,
-                "age -d -i KEY < OBJECT | zstd -d > a correct path on the mount, and remove the object",
-                "hidden, because of its name: %s", key);
+    doctor_tell(
+        s->d, DOCTOR_PROBLEM, err.text,
+        "age -d -i KEY < OBJECT | zstd -d > a correct path on the mount, and remove the object",
+        "hidden, because of its name: %s", key);
 }
 
 static void see_names(struct survey *s, const char *key, const char *path)
