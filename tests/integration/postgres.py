@@ -12,8 +12,15 @@ def as_postgres(*command, **how):
     return subprocess.run(["runuser", "-u", "postgres", "--", *command], check=True, **how)
 
 
+# many tables are dumped in one transaction
+OPTIONS = ("-c listen_addresses= -c fsync=off -c full_page_writes=off -c max_wal_size=8GB -c shared_buffers=256MB "
+           "-c max_locks_per_transaction=512")
+
+
 class Postgres:
-    def __init__(self):
+    """A new cluster; or, with `backup`, a server on a data directory that was restored: it is taken over."""
+
+    def __init__(self, backup=None):
         self.bin = sorted(glob.glob("/usr/lib/postgresql/*/bin"))[-1]
         self.dir = tempfile.mkdtemp(prefix="bakfs-pg-")
         os.chmod(self.dir, 0o755)
@@ -26,8 +33,14 @@ class Postgres:
         os.mkdir(self.dumps)
         os.chmod(self.data, 0o700)
         quiet = {"stdout": subprocess.DEVNULL}
-        as_postgres(self.tool("initdb"), "-D", self.data, "-A", "trust", "-U", "postgres", "-N", cwd="/", **quiet)
-        options = "-k %s -c listen_addresses= -c fsync=off -c full_page_writes=off -c max_wal_size=8GB -c shared_buffers=256MB" % self.socket
+        if backup:
+            os.rmdir(self.data)
+            shutil.move(backup, self.data)
+            os.chmod(self.data, 0o700)
+            subprocess.run(["chown", "-R", "postgres:", self.data], check=True)
+        else:
+            as_postgres(self.tool("initdb"), "-D", self.data, "-A", "trust", "-U", "postgres", "-N", cwd="/", **quiet)
+        options = "-k %s %s" % (self.socket, OPTIONS)
         as_postgres(self.tool("pg_ctl"), "-D", self.data, "-o", options, "-l", self.data + "/log", "-w", "start", cwd="/", **quiet)
         self.env = dict(os.environ, PGHOST=self.socket, PGUSER="postgres")
 
@@ -35,10 +48,21 @@ class Postgres:
         return os.path.join(self.bin, name)
 
     def run(self, name, *args, **how):
-        return subprocess.run([self.tool(name), *args], env=self.env, check=True, stderr=subprocess.PIPE, **how)
+        done = subprocess.run([self.tool(name), *args], env=self.env, check=False, stderr=subprocess.PIPE, **how)
+        if done.returncode:
+            raise AssertionError("%s %s: %s" % (name, " ".join(args), done.stderr.decode(errors="replace")))
+        return done
 
     def query(self, database, text):
         return self.run("psql", "-XAtqc", text, database, stdout=subprocess.PIPE).stdout.decode().strip()
+
+    def snapshot(self, database):
+        """A session that holds a snapshot: (session, name). Closing its stdin ends it."""
+        session = subprocess.Popen([self.tool("psql"), "-XAtq", database], env=self.env, stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE)
+        session.stdin.write(b"begin isolation level repeatable read read only; select pg_export_snapshot();\n")
+        session.stdin.flush()
+        return session, session.stdout.readline().decode().strip()
 
     def make_database(self, scale):
         self.run("createdb", "bench")
