@@ -218,9 +218,10 @@ bool nodes_open_reading(struct nodes *nodes, struct node *node)
     return keep;
 }
 
-bool nodes_open_writing(struct nodes *nodes, struct node *node)
+bool nodes_open_writing(struct nodes *nodes, struct node *node, bool is_cut)
 {
     auto_unlock pthread_mutex_t *held = scope_lock(&nodes->lock);
+    node->cached &= !is_cut;
     if (!node->cached)
         node->changed = true;
     return !node->cached;

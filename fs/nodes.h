@@ -64,7 +64,8 @@ void nodes_given_up(struct nodes *, const char *path, const uint64_t *inos, size
 // reading: may the kernel keep the pages it has?
 bool nodes_open_reading(struct nodes *, struct node *);
 // Opened to be changed in place; false: the kernel may have pages of it, another inode must do (nodes_detach, ESTALE).
-bool nodes_open_writing(struct nodes *, struct node *);
+// `is_cut`: with O_TRUNC, which drops them.
+bool nodes_open_writing(struct nodes *, struct node *, bool is_cut);
 // The path leads elsewhere, or nowhere: the next lookup makes a new node.
 // Only if its node stands for the object `etag`; NULL: whatever it stands for.
 void nodes_detach(struct nodes *, const char *path, const char *etag);

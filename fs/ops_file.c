@@ -261,7 +261,7 @@ static int create_file(fuse_req_t req, const char *path, struct fuse_file_info *
             nodes_forget(stack->nodes, node->ino, 1);
         return err_errno(err, ENOMEM, "create '%s'", path);
     }
-    nodes_open_writing(stack->nodes, node);
+    nodes_open_writing(stack->nodes, node, true);
     rc = open_writer(stack, h, node, fi, fuse_req_ctx(req)->pid, exists ? &old : NULL, err);
     if (rc) {
         if (h->writer)
@@ -296,6 +296,41 @@ void on_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
         reply_create(req, node, h, fi);
 }
 
+// Joins what is being written under the node's path, or returns NULL: *old is what the node stands for then.
+static struct writer *join_writing(struct stack *stack, struct node *node, pid_t tid, pid_t opener,
+                                   struct tree_stat *old)
+{
+    for (;;) {
+        struct writer *w = writers_join(stack->writers, node->path, node->ino, tid, opener);
+        // after the join: what was stored meanwhile is known to the node
+        struct tree_stat writing = {.kind = TREE_FILE};
+        *old = nodes_stat(stack->nodes, node);
+        if (!w)
+            return NULL;
+        if (*old->info.stat.etag)
+            nodes_update(stack->nodes, node, old->info.stat.etag, &writing);
+        if (!writer_is_stored(w))
+            return w;
+        nodes_given_up(stack->nodes, node->path, &node->ino, 1);
+        writer_release(w);
+    }
+}
+
+// O_TRUNC on what is stored.
+static int open_cutting(struct stack *stack, struct node *node, struct handle *h,
+                        struct fuse_file_info *fi, pid_t tid, const struct tree_stat *old,
+                        struct err *err)
+{
+    struct tree_stat writing = {.kind = TREE_FILE};
+    if (!nodes_update(stack->nodes, node, h->etag, &writing))
+        return stale(stack, node, h->etag, err);
+    h->etag[0] = '\0';
+    int rc = open_writer(stack, h, node, fi, tid, old, err);
+    if (rc)
+        nodes_given_up(stack->nodes, node->path, &node->ino, 1);
+    return rc;
+}
+
 // Opening for writing succeeds, only changing is judged (pg_dump -f reopens its finished file to call fsync).
 static int open_for_writing(fuse_req_t req, struct node *node, struct handle *h,
                             struct fuse_file_info *fi, struct err *err)
@@ -307,27 +342,19 @@ static int open_for_writing(fuse_req_t req, struct node *node, struct handle *h,
         return rc;
     fi->direct_io = 1;
     h->opener = holders_group(tid);
-    if (!*h->etag) {
-        h->writer = writers_join(stack->writers, node->path, node->ino, tid, 0);
-        if (!h->writer)
-            return stale(stack, node, "", err); // it ended; another object may stand there
-        nodes_open_writing(stack->nodes, node);
-        return fi->flags & O_TRUNC ? writer_truncate(h->writer, 0, err) : 0;
-    }
-    if (writers_is_writing(stack->writers, node->path) || has_handle(node, h, HANDLE_READING))
+    bool is_cut = fi->flags & O_TRUNC;
+    if (has_handle(node, h, HANDLE_READING) || !nodes_open_writing(stack->nodes, node, is_cut))
         return other_inode(stack, node, err);
-    if (!(fi->flags & O_TRUNC))
-        return nodes_open_writing(stack->nodes, node) ? 0 : other_inode(stack, node, err);
-    // The kernel cuts this inode, and drops its pages
-    struct tree_stat old = nodes_stat(stack->nodes, node), writing = {.kind = TREE_FILE};
-    if (!nodes_update(stack->nodes, node, h->etag, &writing))
-        return stale(stack, node, h->etag, err);
-    nodes_open_writing(stack->nodes, node);
-    h->etag[0] = '\0';
-    rc = open_writer(stack, h, node, fi, tid, &old, err);
-    if (rc)
-        nodes_given_up(stack->nodes, node->path, &node->ino, 1);
-    return rc;
+    struct tree_stat old;
+    h->writer = join_writing(stack, node, tid, 0, &old);
+    memcpy(h->etag, old.info.stat.etag, sizeof(h->etag));
+    if (h->writer) {
+        h->etag[0] = '\0';
+        return is_cut ? writer_truncate(h->writer, 0, err) : 0;
+    }
+    if (!*h->etag)
+        return stale(stack, node, "", err); // it was given up; the old one may stand there
+    return is_cut ? open_cutting(stack, node, h, fi, tid, &old, err) : 0;
 }
 
 static int open_file(fuse_req_t req, struct node *node, struct handle *h, struct fuse_file_info *fi,
@@ -545,13 +572,10 @@ static int begin_change(struct stack *stack, struct node *node, pid_t tid, pid_t
                         bool emptied, struct writer **out, struct err *err)
 {
     for (;;) {
-        struct tree_stat old = nodes_stat(stack->nodes, node), writing = {.kind = TREE_FILE};
-        *out = writers_join(stack->writers, node->path, node->ino, tid, opener);
-        if (*out) {
-            if (*old.info.stat.etag)
-                nodes_update(stack->nodes, node, old.info.stat.etag, &writing);
+        struct tree_stat old;
+        *out = join_writing(stack, node, tid, opener, &old);
+        if (*out)
             return 0;
-        }
         if (!*old.info.stat.etag)
             return err_set(err, EIO, "what was written was given up; see the log");
         struct writer_begin begin = {
@@ -651,7 +675,7 @@ static int truncate_name(struct stack *stack, struct node *node, pid_t tid, uint
     bool is_stored = *stat.info.stat.etag;
     if (is_stored && has_handle(node, NULL, HANDLE_READING))
         return other_inode(stack, node, err);
-    if (is_stored && !nodes_open_writing(stack->nodes, node))
+    if (is_stored && !nodes_open_writing(stack->nodes, node, false))
         return other_inode(stack, node, err);
     bool was_writing = writers_is_writing(stack->writers, node->path);
     struct writer *w;

@@ -151,7 +151,7 @@ class Changes(case.Case):
         for w in writers:
             w.stdin.close()
         for w in writers:
-            self.assertEqual(w.wait(), 0)
+            self.assertEqual(w.wait(), 0, m.log())
         lines = read(path).decode().splitlines()
         self.assertEqual(lines[0], "first")
         for name in "abcd":
