@@ -203,3 +203,12 @@ enum seal_complete complete_judge(uint64_t size, const void *first, size_t first
         return SEAL_COMPLETE_UNKNOWN;
     return SEAL_COMPLETE_YES;
 }
+
+bool complete_may_be_empty(const char *path)
+{
+    static const char suffix[] = ".signal";
+    size_t len = strlen(path), n = strlen(suffix), slashes = 0;
+    for (const char *at = path; *at; at++)
+        slashes += *at == '/';
+    return slashes > 3 || (slashes == 3 && len > n && strcmp(path + len - n, suffix) == 0);
+}

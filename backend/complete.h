@@ -1,7 +1,7 @@
 // Whether a dump ran to its end: judged by its first and last bytes, where those say what the file is. Pure.
 //
 //     the file begins as                 and ends                                         complete
-//     nothing: it is empty                                                                no
+//     nothing: it is empty                                                                no (but see below)
 //     pg_dump, plain                     with "database dump complete"                    yes
 //     pg_dumpall                         with "database cluster dump complete"            yes
 //     mysqldump, mariadb-dump            with "Dump completed"                            yes
@@ -16,6 +16,7 @@
 
 #include "backend/seal/seal.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,3 +27,7 @@
 // `first` and `last` may overlap. Asserts that their lengths are as said.
 enum seal_complete complete_judge(uint64_t size, const void *first, size_t first_len,
                                   const void *last, size_t last_len);
+
+// Of a copy of a server's data directory (pg_basebackup -Fp) many files are empty and good: base/5/2619, standby.signal.
+// `path` is HOST/DATE/...; what lies deeper than HOST/DATE/PARTITION/FILE is part of something, and not a dump by itself.
+bool complete_may_be_empty(const char *path);

@@ -171,10 +171,19 @@ static int open_reader(struct stack *stack, const struct node *node, struct hand
     return err_set(err, ESTALE, "its size was not known right");
 }
 
-// Must the whole file lie in the spool?
-static bool is_draft(const struct stack *stack, int flags)
+// pg_basebackup -Ft fills each WAL segment of this file with zeros, goes back and writes it, and goes back once more to its
+// header: far behind any head, as soon as there is more than one segment.
+static bool is_wal_tar(const char *path)
 {
-    return (flags & O_ACCMODE) != O_WRONLY || stack->conf->write.seek == CONF_SEEK_SPOOL;
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    return strncmp(name, "pg_wal.tar", strlen("pg_wal.tar")) == 0;
+}
+
+// Must the whole file lie in the spool?
+static bool is_draft(const struct stack *stack, const char *path, int flags)
+{
+    return (flags & O_ACCMODE) != O_WRONLY || stack->conf->write.seek == CONF_SEEK_SPOOL ||
+           is_wal_tar(path);
 }
 
 static int begin_writer(struct stack *stack, struct handle *h, const struct node *node,
@@ -186,7 +195,7 @@ static int begin_writer(struct stack *stack, struct handle *h, const struct node
         .ino = node->ino,
         .tid = tid,
         .cond = {.if_absent = !old, .if_match = old ? old->info.stat.etag : NULL},
-        .as_draft = is_draft(stack, fi->flags),
+        .as_draft = is_draft(stack, h->path, fi->flags),
     };
     int rc = old ? protect_check_file(stack, h->path, &old->info, err) : 0;
     if (!rc)

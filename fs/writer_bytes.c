@@ -226,6 +226,8 @@ enum seal_complete bytes_complete(struct writer *w)
     uint8_t first[COMPLETE_FIRST_BYTES], last[WRITER_LAST_BYTES];
     size_t first_len = (size_t)min_u64(w->size, sizeof(first));
     size_t last_len = (size_t)min_u64(w->size, sizeof(last));
+    if (w->size == 0 && complete_may_be_empty(w->path))
+        return SEAL_COMPLETE_UNKNOWN;
     if (w->last_lost || packer_read(packer_of(w), 0, first, first_len, NULL))
         return SEAL_COMPLETE_UNKNOWN;
     for (size_t i = 0; i < last_len; i++)

@@ -109,6 +109,18 @@ class Complete(Case):
             wait_until(lambda p=path: os.getxattr(p, "user.bakfs.state") == b"sealed")
             self.assertEqual(complete(path), said, name)
 
+    def test_empty_files_of_a_data_directory(self):
+        """Of pg_basebackup -Fp many files are empty: that makes no bad backup of it. An empty dump does."""
+        m = self.mount()
+        for date in DATES[:2]:
+            for name, data in (("PG_VERSION", b"15\n"), ("standby.signal", b""), ("base/5/2619", b"")):
+                put_file(m.make("db1", date, "cluster", name), [data])
+            put_file(m.make("db1", date, "orders/orders.sql"), [pg_dump(1000)])
+        put_file(m.make("db1", DATES[1], "orders/users.sql"), [b""])
+        m.restart()
+        self.assertEqual(os.readlink(m.path("db1/latest/cluster")), "../%s/cluster" % DATES[1])
+        self.assertEqual(os.readlink(m.path("db1/latest/orders")), "../%s/orders" % DATES[0])
+
     @case.short
     def test_list_does_not_let_it_be_overlooked(self):
         m = self.mount()

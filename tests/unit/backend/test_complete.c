@@ -237,12 +237,25 @@ static void windows_at_every_place(void **state)
     }
 }
 
+static void empty_files_of_a_data_directory(void **state)
+{
+    (void)state;
+    assert_true(complete_may_be_empty("db1/2026-11-22/cluster/base/5/2619"));
+    assert_true(complete_may_be_empty("db1/2026-11-22/cluster/base/2619"));
+    assert_true(complete_may_be_empty("db1/2026-11-22/cluster/standby.signal"));
+    assert_false(complete_may_be_empty("db1/2026-11-22/cluster/orders.sql"));
+    assert_false(complete_may_be_empty("db1/2026-11-22/cluster/.signal.sql"));
+    assert_false(complete_may_be_empty("db1/2026-11-22/orders.sql"));
+    assert_false(complete_may_be_empty("db1/2026-11-22/orders.signal"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_the_tools_write_whole_and_cut),
         cmocka_unit_test(edges),
         cmocka_unit_test(windows_at_every_place),
+        cmocka_unit_test(empty_files_of_a_data_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
