@@ -69,13 +69,14 @@ int object_unlock(struct store *, const char *path, const char *etag, const stru
                   struct object_key *out, struct err *err);
 
 // Stores the payload of `from` (whose ETag is `etag`) once more under `to`, which may be `from`, with a header of its own:
-// PATHTAG of `to`, *mtime unless NULL; the recipients' stanzas, COMMITTED and all else as they were. On the store's side but
+// PATHTAG of `to`, *mtime unless NULL, `flags` set besides those it has; the recipients' stanzas, COMMITTED and all else as they were. On the store's side but
 // for the first part (header and at least part_min bytes, fetched); a small object is put again. `from` stays, unless it is
 // `to`. `cond` is for `to`. -ESTALE: another ETag; -EBADMSG: the key is not this object's. The upload is in the journal as
 // any other.
 struct object_change {
     const char *to;
     const struct timespec *mtime;
+    uint32_t flags;
     struct store_cond cond;
 };
 int object_rewrite(const struct object_env *, const char *from, const char *etag,

@@ -91,6 +91,7 @@ static int new_header(struct rewrite *w, struct err *err)
     struct seal_record record = head->header.record;
     if (w->change->mtime)
         record.mtime = *w->change->mtime;
+    record.flags |= w->change->flags;
     int rc =
         seal_header_rewrite(head->bytes, head->len, w->key->file_key, &record, w->change->to, err);
     // what it says from now on, times rounded as they were written

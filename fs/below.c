@@ -33,13 +33,12 @@ static int see(void *ctx, const struct store_entry *entry)
     return 0;
 }
 
-int below_page(struct stack *stack, const char *dir, struct below *b, struct err *err)
+int below_page(struct store *store, const char *dir, struct below *b, struct err *err)
 {
     char prefix[STORE_KEY_BYTES + 2];
     if (snprintf(prefix, sizeof(prefix), "%s/", dir) > STORE_KEY_BYTES)
         return err_set(err, ENAMETOOLONG, "the path '%.80s...' is too long for a key", dir);
-    int rc = stack->store->ops->list(stack->store, prefix, b->after, false, BELOW_PAGE, see, b,
-                                     &b->more, err);
+    int rc = store->ops->list(store, prefix, b->after, false, BELOW_PAGE, see, b, &b->more, err);
     return rc == -ENOMEM ? err_set(err, ENOMEM, "no memory to list '%s'", dir) : rc;
 }
 

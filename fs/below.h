@@ -26,7 +26,7 @@ struct below {
 };
 
 // Adds the next page: at most BELOW_PAGE files. Keys that are not shown as files are passed over.
-int below_page(struct stack *, const char *dir, struct below *, struct err *err);
+int below_page(struct store *, const char *dir, struct below *, struct err *err);
 // Fetches the headers from the `first` file on, for those that the tree does not know.
 int below_headers(struct stack *, struct below *, size_t first, struct err *err);
 // Forgets the files, not the place in the listing.

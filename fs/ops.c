@@ -102,6 +102,8 @@ void ops_attr(struct stack *stack, const struct node *node, const struct tree_st
         out->st_mtim = out->st_ctim = stat->mtime;
         break;
     }
+    if (node->kind == NODE_FILE && *stat->info.stat.etag)
+        (void)mtimes_look(stack->mtimes, node->path, stat->info.stat.etag, &out->st_mtim);
     out->st_atim = out->st_mtim;
 }
 
@@ -265,6 +267,20 @@ static void on_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     reply_attr(req, ops_node(req, ino));
 }
 
+// Of a file that is written it goes into its record, of a stored one into a rewrite that follows.
+static void set_mtime(struct stack *stack, const struct node *node, struct timespec mtime)
+{
+    struct writer *w = writers_join(stack->writers, node->path, 0, 0, 0);
+    if (w) {
+        writer_set_mtime(w, mtime);
+        writer_release(w);
+        return;
+    }
+    struct tree_stat stat = nodes_stat(stack->nodes, node);
+    if (*stat.info.stat.etag)
+        mtimes_set(stack->mtimes, node->path, &stat.info, mtime);
+}
+
 static void on_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
                        struct fuse_file_info *fi)
 {
@@ -279,15 +295,8 @@ static void on_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
         ops_refuse(req, "setattr", node->path, rc, &err);
         return;
     }
-    if (to_set & FUSE_SET_ATTR_MTIME && node->kind == NODE_FILE) {
-        // of a stored file it succeeds and is not stored; mode and owner always
-        struct timespec mtime = to_set & FUSE_SET_ATTR_MTIME_NOW ? ops_now(stack) : attr->st_mtim;
-        struct writer *w = writers_join(stack->writers, node->path, 0, 0, 0);
-        if (w) {
-            writer_set_mtime(w, mtime);
-            writer_release(w);
-        }
-    }
+    if (to_set & FUSE_SET_ATTR_MTIME && node->kind == NODE_FILE) // mode and owner are not kept
+        set_mtime(stack, node, to_set & FUSE_SET_ATTR_MTIME_NOW ? ops_now(stack) : attr->st_mtim);
     reply_attr(req, node);
 }
 

@@ -1,5 +1,6 @@
 #include "fs/ops.h"
 #include "fs/path.h"
+#include "fs/rename.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -16,8 +17,13 @@ void on_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
     int rc = ops_check_writable(stack, &err);
     if (!rc)
         rc = path_check_create(path, true, stack->prefix_len, ops_now(stack), &err);
+    struct claim claim = {.path = path};
     if (!rc)
+        rc = claims_take(stack->claims, &claim, &err);
+    if (!rc) {
         rc = tree_make_dir(stack->tree, path, &err);
+        claims_drop(stack->claims, &claim);
+    }
     if (rc) {
         ops_refuse(req, "mkdir", path, rc, rc == -EEXIST ? NULL : &err);
         return;
@@ -26,6 +32,14 @@ void on_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
     ops_reply_entry(req, path, NODE_DIR, &stat);
 }
 
+static bool is_virtual(const char *path)
+{
+    const char *name = strrchr(path, '/');
+    return strcmp(path, PATH_STATUS_DIR) == 0 ||
+           (path_depth(path) == 2 && strcmp(name + 1, PATH_LATEST) == 0);
+}
+
+// With a claim on the path.
 static int remove_file(struct stack *stack, const char *path, struct err *err)
 {
     if (writers_is_writing(stack->writers, path))
@@ -46,6 +60,8 @@ static int remove_file(struct stack *stack, const char *path, struct err *err)
         return rc;
     tree_removed(stack->tree, path);
     nodes_detach(stack->nodes, path, NULL);
+    recents_drop(stack->recents, path);
+    mtimes_drop(stack->mtimes, path);
     status_forget(stack->status, path);
     return 0;
 }
@@ -60,8 +76,13 @@ void on_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
     int rc = ops_check_writable(stack, &err);
     if (!rc && ops_node(req, parent)->kind != NODE_DIR)
         rc = err_set(&err, EPERM, "what stands here is made by the daemon");
+    struct claim claim = {.path = path};
     if (!rc)
+        rc = claims_take(stack->claims, &claim, &err);
+    if (!rc) {
         rc = remove_file(stack, path, &err);
+        claims_drop(stack->claims, &claim);
+    }
     if (rc)
         ops_refuse(req, "unlink", path, rc, &err);
     else
@@ -76,10 +97,15 @@ void on_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
         return;
     struct err err;
     int rc = ops_check_writable(stack, &err);
-    if (!rc && writers_is_writing_below(stack->writers, path))
-        rc = err_set(&err, ENOTEMPTY, "a file in it is being written");
+    struct claim claim = {.path = path};
     if (!rc)
-        rc = tree_remove_dir(stack->tree, path, &err);
+        rc = claims_take(stack->claims, &claim, &err);
+    if (!rc) {
+        rc = writers_is_writing_below(stack->writers, path)
+                 ? err_set(&err, ENOTEMPTY, "a file in it is being written")
+                 : tree_remove_dir(stack->tree, path, &err);
+        claims_drop(stack->claims, &claim);
+    }
     if (rc) {
         ops_refuse(req, "rmdir", path, rc, rc == -ENOTEMPTY ? NULL : &err);
         return;
@@ -91,15 +117,22 @@ void on_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 void on_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t to_parent,
                const char *to_name, unsigned flags)
 {
-    (void)to_parent;
-    (void)to_name;
-    (void)flags;
-    char path[OPS_PATH_BYTES];
-    if (!ops_child(req, ops_node(req, parent), name, path))
+    struct stack *stack = ops_stack(req);
+    char path[OPS_PATH_BYTES], to[OPS_PATH_BYTES];
+    if (!ops_child(req, ops_node(req, parent), name, path) ||
+        !ops_child(req, ops_node(req, to_parent), to_name, to))
         return;
     struct err err;
-    int rc = err_set(&err, EOPNOTSUPP, "renaming is not there yet: write it under its final name");
-    ops_refuse(req, "rename", path, rc, &err);
+    int rc = ops_check_writable(stack, &err);
+    if (!rc && (ops_node(req, parent)->kind != NODE_DIR ||
+                ops_node(req, to_parent)->kind != NODE_DIR || is_virtual(path) || is_virtual(to)))
+        rc = err_set(&err, EPERM, "what stands here is made by the daemon");
+    if (!rc)
+        rc = rename_path(stack, path, to, flags, &err);
+    if (rc)
+        ops_refuse(req, "rename", path, rc, rc == -EEXIST || rc == -ENOTEMPTY ? NULL : &err);
+    else
+        fuse_reply_err(req, 0);
 }
 
 void on_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t dev)

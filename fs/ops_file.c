@@ -152,7 +152,7 @@ static int other_inode(struct stack *stack, const struct node *node, struct err 
 static int open_reader(struct stack *stack, const struct node *node, struct handle *h,
                        struct err *err)
 {
-    int rc = reader_open(stack->readers, h->path, h->etag, &h->reader, err);
+    int rc = reader_open(stack->readers, node->path, h->etag, &h->reader, err);
     if (rc == -ESTALE || rc == -ENOENT)
         return stale(stack, node, h->etag, err);
     if (rc)
@@ -164,10 +164,10 @@ static int open_reader(struct stack *stack, const struct node *node, struct hand
         told.info.header.record.size == proven->header.record.size)
         return 0;
     if (status_may_log(stack->status))
-        log_warn("the size known of it was not the proven one: put right path=%s", h->path);
+        log_warn("the size known of it was not the proven one: put right path=%s", node->path);
     reader_close(take(h->reader));
-    tree_committed(stack->tree, h->path, proven);
-    nodes_detach(stack->nodes, h->path, h->etag);
+    tree_committed(stack->tree, node->path, proven);
+    nodes_detach(stack->nodes, node->path, h->etag);
     return err_set(err, ESTALE, "its size was not known right");
 }
 
@@ -251,6 +251,7 @@ static int create_file(fuse_req_t req, const char *path, struct fuse_file_info *
         return rc;
     // another mount may have made it since the kernel looked
     struct tree_stat old;
+    mtimes_settle(stack->mtimes, path);
     rc = tree_lookup_now(stack->tree, path, &old, err);
     if (rc && rc != -ENOENT)
         return rc;
@@ -370,6 +371,8 @@ static int open_file(fuse_req_t req, struct node *node, struct handle *h, struct
                      struct err *err)
 {
     struct stack *stack = ops_stack(req);
+    if ((fi->flags & O_ACCMODE) != O_RDONLY && fi->flags & O_TRUNC)
+        mtimes_settle(stack->mtimes, node->path);
     struct tree_stat stat = nodes_stat(stack->nodes, node);
     memcpy(h->etag, stat.info.stat.etag, sizeof(h->etag));
     if ((fi->flags & O_ACCMODE) != O_RDONLY)
@@ -436,7 +439,7 @@ static int ready_reader(struct stack *stack, const struct node *node, struct han
     struct tree_stat stat = nodes_stat(stack->nodes, node);
     auto_unlock pthread_mutex_t *held = scope_lock(&h->lock);
     // the old object's bytes must not enter the page cache of an inode that goes on to another
-    if (*h->etag && strcmp(h->etag, stat.info.stat.etag) != 0)
+    if (*h->etag && !nodes_is_payload(stack->nodes, node, h->etag))
         return err_set(err, EIO, "it was overwritten through this mount");
     if (h->reader) {
         *out = h->reader;
@@ -581,6 +584,7 @@ static int begin_change(struct stack *stack, struct node *node, pid_t tid, pid_t
                         bool emptied, struct writer **out, struct err *err)
 {
     for (;;) {
+        mtimes_settle(stack->mtimes, node->path);
         struct tree_stat old;
         *out = join_writing(stack, node, tid, opener, &old);
         if (*out)

@@ -199,7 +199,7 @@ static int ask(struct stack *stack, const char *dir, bool *out, struct err *err)
     int rc = 0;
     while (!rc && files.more && (!n.counted.tv_sec || is_over(stack, n.counted))) {
         below_clear(&files);
-        rc = below_page(stack, dir, &files, err);
+        rc = below_page(stack->store, dir, &files, err);
         if (!rc)
             rc = below_headers(stack, &files, 0, err);
         for (size_t i = 0; !rc && i < files.count; i++)

@@ -8,6 +8,7 @@
 #include "conf/keys.h"
 #include "conf/stores.h"
 #include "fs/holders.h"
+#include "fs/rename.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -54,6 +55,12 @@ static int load_keys(struct stack *stack, struct err *err)
     return rc;
 }
 
+static int settle_move(void *ctx, const struct journal_move *move, struct err *err)
+{
+    const struct stack *stack = ctx;
+    return rename_recover(stack->store, move, err);
+}
+
 static int recover(struct stack *stack, struct err *err)
 {
     const char *dir = stack->conf->mount.state;
@@ -65,7 +72,14 @@ static int recover(struct stack *stack, struct err *err)
         log_warn("aborted %u uploads that a daemon left when it was killed; "
                  "their files were not stored store=%s",
                  aborted, stack->store->id);
-    return rc;
+    if (rc)
+        return rc;
+    struct err why;
+    if (journal_recover_moves(dir, stack->store, settle_move, stack, &why) != 0)
+        log_error("a rename that a daemon left when it was killed stays half done: %s; "
+                  "the next mount tries again",
+                  why.text);
+    return 0;
 }
 
 // What cannot be found out is no reason not to mount: conditions are then looked after before each request.
@@ -234,6 +248,8 @@ static int build(struct stack *stack, struct err *err)
         rc = status_new(&stack->status, err);
     if (!rc)
         rc = build_upper(stack, err);
+    if (!rc)
+        rc = mtimes_new(stack, MTIMES_DELAY_MS, &stack->mtimes, err);
     return rc;
 }
 
@@ -268,6 +284,7 @@ void stack_free(struct stack *stack)
     if (!stack)
         return;
     writers_free(stack->writers);
+    mtimes_free(stack->mtimes, stack->conf->mount.drain_deadline_ms);
     readers_free(stack->readers);
     tree_free(stack->tree);
     status_free(stack->status);

@@ -9,6 +9,7 @@
 #include "backend/store/probe.h"
 #include "conf/conf.h"
 #include "fs/claims.h"
+#include "fs/mtimes.h"
 #include "fs/nodes.h"
 #include "fs/protect.h"
 #include "fs/reader.h"
@@ -38,6 +39,7 @@ struct stack {               // fixed after stack_new
     struct recents *recents;
     struct protect *protect;
     struct claims *claims;
+    struct mtimes *mtimes;
     struct nodes *nodes;
     struct status *status;
     uint64_t object_max_bytes;
