@@ -53,9 +53,10 @@ class Mount:
 
     count = 0
 
-    def __init__(self, store, conf=None, identity=IDENTITY, options=(), state=None, start=True, env=None):
+    def __init__(self, store, conf=None, identity=IDENTITY, options=(), state=None, start=True, env=None, under=()):
         Mount.count += 1
         self.store, self.options, self.extra_env = store, list(options), env or {}
+        self.under = list(under)  # a command that runs the daemon
         self.dir = tempfile.mkdtemp(prefix="bakfs-mount-")
         self.point = os.path.join(self.dir, "mnt")
         self.state = state or os.path.join(self.dir, "state")
@@ -98,7 +99,7 @@ class Mount:
             said.bind(notify)
             with open(self.log_path, "ab") as log:
                 self.daemon = subprocess.Popen(
-                    [BAKFS, "mount", "-f", "-c", self.conf] + self.options,
+                    self.under + [BAKFS, "mount", "-f", "-c", self.conf] + self.options,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
