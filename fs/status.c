@@ -218,7 +218,7 @@ static void put_sources(FILE *out, const struct status_sources *s)
     put_string(out, s->store->id);
     fprintf(out, ",\n  \"read_only\": %s,\n  \"identity\": %s,\n  \"exit_codes\": \"%s\"",
             s->read_only ? "true" : "false", s->has_identity ? "true" : "false",
-            holders_can_see() ? "seen" : "blind");
+            holders_can_see() && !writers_met_unseen(s->writers) ? "seen" : "blind");
     fprintf(out, ",\n  \"pid_namespace\": %" PRIuMAX, pid_namespace());
     fprintf(out, ",\n  \"conditions\": {\"put\": \"%s\", \"complete\": \"%s\"}",
             probe_word(s->conditions.put), probe_word(s->conditions.complete));

@@ -298,6 +298,8 @@ int writer_flush(struct writer *w, pid_t tid, struct err *err)
         return rc;
     int code;
     bool is_blind = group == 0 || holds(w, group, &code) == HOLDERS_BLIND;
+    if (is_blind && (tid <= 0 || group != 0))
+        atomic_store(&w->all->met_unseen, true);
     bool is_held = false;
     if (!is_blind || !w->written)
         rc = look_for_holders(w, closer.exit == HOLDER_ALIVE ? 0 : group, &is_held, err);

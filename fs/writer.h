@@ -86,6 +86,8 @@ bool writers_look(struct writers *, const char *path, struct writer_look *out);
 void writers_each(struct writers *,
                   void (*each)(void *ctx, const char *path, const struct writer_look *), void *ctx);
 unsigned writers_count(struct writers *);
+// Did anybody close a file who could not be seen (another PID namespace, no CAP_SYS_PTRACE)?
+bool writers_met_unseen(struct writers *);
 // Waits until no file is being written, at most `deadline_ms`. Returns how many still are.
 unsigned writers_drain(struct writers *, uint64_t deadline_ms);
 

@@ -49,7 +49,7 @@ struct writer {
     bool holder_died;                // some holder failed while the file was empty
     bool closed_clean;               // nothing was written, and its last holder closed it alive
     bool mtime_set;                  // by utimens: a later write does not change it
-    pid_t last_tid; // whose group is known to be in `groups`
+    pid_t last_tid;                  // whose group is known to be in `groups`
     struct err failure;
     struct object_info info;
 };
@@ -60,6 +60,7 @@ struct writers {
     pthread_cond_t fewer;
     struct writer *first; // those in state WRITING
     unsigned count;
+    atomic_bool met_unseen;
 };
 
 // --- writers.c ---
@@ -73,7 +74,7 @@ void writer_set_mtime_now(struct writer *);
 // Whoever opens or writes becomes a member. One that cannot be seen does not: its flush is judged as blind. With the lock,
 // or before anybody else knows the writer.
 void writer_add_member(struct writer *, pid_t tid);
-void writer_add_group(struct writer *, pid_t group); // 0: nobody
+void writer_add_group(struct writer *, pid_t group);       // 0: nobody
 bool writer_is_member(const struct writer *, pid_t group); // with either lock
 void writer_destroy(struct writer *);
 // The session ended before the kernel released it: stores it only if nothing can be missing.

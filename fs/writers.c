@@ -117,6 +117,11 @@ void writers_each(struct writers *all,
     }
 }
 
+bool writers_met_unseen(struct writers *all)
+{
+    return atomic_load(&all->met_unseen);
+}
+
 unsigned writers_count(struct writers *all)
 {
     auto_unlock pthread_mutex_t *held = scope_lock(&all->lock);
