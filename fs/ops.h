@@ -2,7 +2,7 @@
 //     ops.c         names: lookup, attributes
 //     ops_change.c  making and removing names
 //     ops_dir.c     listing
-//     ops_file.c    open files: reading and writing
+//     ops_open.c, ops_read.c, ops_write.c    open files; handles.h is what they share
 //     ops_xattr.c   extended attributes
 #pragma once
 
@@ -59,7 +59,7 @@ void on_releasedir(fuse_req_t, fuse_ino_t, struct fuse_file_info *);
 // Where HOST/latest/PARTITION leads: "../DATE/NAME". ENOENT.
 int ops_latest_target(struct stack *, const char *link_path, char out[OPS_PATH_BYTES],
                       struct err *err);
-// ops_file.c
+// ops_open.c, ops_read.c, ops_write.c, handles.c
 void on_create(fuse_req_t, fuse_ino_t parent, const char *name, mode_t, struct fuse_file_info *);
 void on_open(fuse_req_t, fuse_ino_t, struct fuse_file_info *);
 void on_read(fuse_req_t, fuse_ino_t, size_t, off_t, struct fuse_file_info *);
