@@ -7,7 +7,8 @@ Requests and answers pass byte for byte, the Host header too, so that signatures
     front.fail("500", nth=3)                          the third request from now
     front.fail("lost", op="CompleteMultipartUpload")  the first Complete: carried out, its answer lost
     front.fail("hang", nth=5, times=None)             all from the fifth on
-    front.fail(kill_it, nth=7)                        a function of the request, called before it is forwarded
+    front.fail(kill_it, nth=7)                        a function of the request, called before it is forwarded,
+    front.fail(kill_it, nth=7, answered=True)         or when the server has answered and the client does not know yet
     front.heal()                                      no faults any more; what hangs is let go, unanswered
     front.vanish() ... front.come_back()              nobody listens; connections are reset
 
@@ -134,8 +135,9 @@ class Request:
 class Fault:
     """What is done to requests number `nth` (of those that match) and the `times` - 1 after it."""
 
-    def __init__(self, action, nth, times, op, match):
+    def __init__(self, action, nth, times, op, match, answered):
         self.action, self.nth, self.times, self.op, self.match = action, nth, times, op, match
+        self.answered = answered
         self.seen, self.done = 0, 0
         self.happened = threading.Event()
 
@@ -160,7 +162,8 @@ class Front:
         self.slow_seconds = 0.05
         self.key_locks = collections.defaultdict(threading.Lock)
         self.open = set()
-        self.closed = False
+        self.idle = threading.Condition(self.lock)
+        self.busy = 0
         self.listener = None
         self.address = ("127.0.0.1", 0)
         self.come_back()
@@ -168,9 +171,9 @@ class Front:
 
     # --- what a test says ---
 
-    def fail(self, action, nth=1, times=1, op=None, match=None):
+    def fail(self, action, nth=1, times=1, op=None, match=None, answered=False):
         """-> a Fault, whose `happened` is set when it has begun"""
-        fault = Fault(action, nth, times, op, match)
+        fault = Fault(action, nth, times, op, match, answered)
         with self.lock:
             self.faults.append(fault)
         return fault
@@ -190,6 +193,11 @@ class Front:
     def seen(self, op=None):
         with self.lock:
             return [r for r in self.requests if not op or r.op == op]
+
+    def wait_idle(self):
+        """Until nothing is between the front and the server: what a dead client had sent has been carried out."""
+        with self.idle:
+            self.idle.wait_for(lambda: self.busy == 0)
 
     def vanish(self):
         with self.lock:
@@ -213,7 +221,6 @@ class Front:
         threading.Thread(target=self.accept, args=(listener,), daemon=True).start()
 
     def close(self):
-        self.closed = True
         self.heal()
         self.vanish()
 
@@ -277,13 +284,24 @@ class Front:
 
     def handle(self, request, client, server):
         """False: the connection is over."""
+        with self.idle:
+            self.busy += 1
+        try:
+            return self.carry(request, client, server)
+        finally:
+            with self.idle:
+                self.busy -= 1
+                self.idle.notify_all()
+
+    def carry(self, request, client, server):
         fault, healed = self.note(request)
         request.body, body = b"", request.body  # the list of requests is not to hold gigabytes
         action = fault.action if fault else None
         if fault:
             fault.happened.set()
         if callable(action):
-            action(request)
+            if not fault.answered:
+                action(request)
         elif action in ("500", "503"):
             text = answer(500, "InternalError") if action == "500" else answer(503, "SlowDown")
             client.sock.sendall(without_body(text) if request.method == "HEAD" else text)
@@ -294,6 +312,8 @@ class Front:
             hang(client.sock, healed)
             return False
         reply, ends = self.forward(request, body, server)
+        if callable(action) and fault.answered:
+            action(request)
         if action == "lost":
             return False
         if action == "lost-hang":
