@@ -358,6 +358,7 @@ static int run(struct s3_client *client, struct s3_call *call, struct attempt *a
         struct retry_outcome outcome = {call->response.failure, call->response.status,
                                         call->error.code};
         enum retry_verdict verdict = retry_judge(&outcome);
+        call->maybe_done |= call->response.sent > 1;
         if (verdict == RETRY_DONE)
             return 0;
         call->maybe_done |= retry_maybe_done(&outcome);

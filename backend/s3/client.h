@@ -49,7 +49,7 @@ struct s3_call {
     struct http_response response;
     struct xml_error error; // of S3's <Error>; code "" if there was none
     unsigned tries;
-    bool maybe_done; // failed, but one of the tries may have been carried out
+    bool maybe_done; // one of the tries that failed may have been carried out
     bool transient;  // of a call with `once`: failed in a way that another try may mend
 };
 

@@ -164,6 +164,13 @@ static size_t take_body(char *bytes, size_t size, size_t count, void *ctx)
     return len;
 }
 
+static int count_sent(void *ctx, char *to, char *from, int to_port, int from_port)
+{
+    (void)to, (void)from, (void)to_port, (void)from_port;
+    ((struct transfer *)ctx)->response->sent++;
+    return CURL_PREREQFUNC_OK;
+}
+
 static size_t take_header(char *bytes, size_t size, size_t count, void *ctx)
 {
     struct transfer *transfer = ctx;
@@ -264,6 +271,8 @@ static void set_options(CURL *curl, const struct http_pool *pool, struct transfe
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)max_u64(2, request->stall_ms / 1000));
     curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, 256L * 1024);
     curl_easy_setopt(curl, CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BUFFER);
+    curl_easy_setopt(curl, CURLOPT_PREREQFUNCTION, count_sent);
+    curl_easy_setopt(curl, CURLOPT_PREREQDATA, transfer);
     curl_easy_setopt(curl, CURLOPT_READFUNCTION, send_body);
     curl_easy_setopt(curl, CURLOPT_READDATA, transfer);
     curl_easy_setopt(curl, CURLOPT_SEEKFUNCTION, seek_body);

@@ -52,6 +52,7 @@ struct http_response {
     char *text;      // malloc'ed, NUL-terminated, or NULL; http_response_done
     size_t text_len;
     uint64_t moved_bytes;     // of bodies, both ways
+    unsigned sent; // how often: curl does it again by itself when a connection that was used before breaks
     struct timespec answered; // CLOCK_REALTIME when the status line came
     char headers[8192];       // name NUL value NUL ..., names in lower case
     size_t headers_len;

@@ -52,9 +52,16 @@ int journal_recover_moves(const char *dir, struct store *,
                           int (*settle)(void *ctx, const struct journal_move *, struct err *),
                           void *ctx, struct err *err);
 
-// Goes through the files of dead daemons in `dir` and aborts what they left in this store, never anything else: an
-// upload whose id stands there; without an id (killed in between) the one upload of that key that was begun in the
-// seconds after the entry, if there is exactly one. Says in *out_aborted how many.
+// Goes through the files of dead daemons in `dir` and aborts what they left in this store, never anything else. Says in
+// *out_aborted how many.
+//
+// An upload whose id stands there is aborted. Without an id (killed before it was known, or every answer was lost) several
+// may have been begun. They are looked for among the uploads of that key that were begun in the hour after the entry:
+//   - one with a part is not among them: parts are sent after the id was written down;
+//   - one that another journal here knows is that daemon's; while a daemon that lives has an entry for this key without an
+//     id, none is touched and the entry stays, for the next mount;
+//   - the others, without a part, are aborted. Should one be another host's that has just begun, that one loses nothing: its
+//     first part finds no upload, and it begins anew (upload.c).
 int journal_recover(const char *dir, struct store *, unsigned *out_aborted, struct err *err);
 
 // Every entry of all journals in `dir`, of whatever store; `alive`: its daemon lives. `each` returning non-zero ends it with

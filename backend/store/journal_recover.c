@@ -8,13 +8,15 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 
-// An upload whose id is not known was begun, by the store's clock, in this time about its line.
-#define BEGUN_BEFORE_SECONDS 2
-#define BEGUN_AFTER_SECONDS 60
+// An upload whose id is not known was begun, by the store's clock, in this time about its line: clocks are known to some
+// seconds, and a store that does not answer is tried for as long as the deadline says.
+#define BEGUN_BEFORE_SECONDS 5
+#define BEGUN_AFTER_SECONDS (60 * 60)
 // A line that could not be settled for so long is left to `bakfs doctor`, which takes uploads of this age.
 #define KEEP_SECONDS (7 * 24 * 60 * 60)
 
@@ -56,9 +58,30 @@ static int open_file(int dir, const char *name, int *out_fd, bool *out_dead)
     return 0;
 }
 
-// Does another journal know an upload of this key: this very one, or, if its daemon lives, one that has no id yet?
-static int known_elsewhere(const struct recovery *r, const char *key, const char *id, bool *out,
-                           struct err *err)
+enum owner {
+    OWNER_NONE,    // no other journal here knows it
+    OWNER_KNOWN,   // one has it, with its id
+    OWNER_PERHAPS, // a daemon that lives is about to begin one of this key, or has just done so
+};
+
+static enum owner owner_in(const struct recovery *r, const struct journal_lines *lines, bool dead,
+                           const char *key, const char *id)
+{
+    enum owner owner = OWNER_NONE;
+    for (size_t i = 0; i < lines->count; i++) {
+        const struct journal_line *line = &lines->list[i];
+        if (line->kind || strcmp(line->store, r->store->id) != 0 || strcmp(line->key, key) != 0)
+            continue;
+        if (strcmp(line->id, id) == 0)
+            return OWNER_KNOWN;
+        if (line->id[0] == '\0' && !dead)
+            owner = OWNER_PERHAPS;
+    }
+    return owner;
+}
+
+static int find_owner(const struct recovery *r, const char *key, const char *id, enum owner *out,
+                      struct err *err)
 {
     int fd = openat(r->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     auto_dir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -68,7 +91,8 @@ static int known_elsewhere(const struct recovery *r, const char *key, const char
         return err_errno(err, EIO, "read the directory of state");
     }
     const struct dirent *e;
-    while (!*out && (e = readdir(dir))) {
+    enum owner owner = OWNER_NONE;
+    while (owner != OWNER_KNOWN && (e = readdir(dir))) {
         auto_fd int other = -1;
         bool dead = false;
         if (!is_journal(e->d_name) || strcmp(e->d_name, r->name) == 0 ||
@@ -78,32 +102,11 @@ static int known_elsewhere(const struct recovery *r, const char *key, const char
         int rc = journal_read(other, &lines, err);
         if (rc < 0)
             return rc;
-        for (size_t i = 0; i < lines.count; i++) {
-            const struct journal_line *line = &lines.list[i];
-            if (!line->kind && strcmp(line->store, r->store->id) == 0 &&
-                strcmp(line->key, key) == 0 &&
-                (strcmp(line->id, id) == 0 || (line->id[0] == '\0' && !dead)))
-                *out = true;
-        }
+        enum owner found = owner_in(r, &lines, dead, key, id);
+        if (found != OWNER_NONE)
+            owner = found;
     }
-    return 0;
-}
-
-struct candidates { // uploads that the line may have begun
-    const struct journal_line *line;
-    unsigned count;
-    char id[STORE_UPLOAD_ID_BYTES];
-};
-
-static int see_upload(void *ctx, const struct store_upload *upload)
-{
-    struct candidates *c = ctx;
-    int64_t later = (int64_t)upload->initiated.tv_sec - c->line->seconds;
-    if (strcmp(upload->key, c->line->key) == 0 && later >= -BEGUN_BEFORE_SECONDS &&
-        later <= BEGUN_AFTER_SECONDS) {
-        c->count++;
-        snprintf(c->id, sizeof(c->id), "%s", upload->id);
-    }
+    *out = owner;
     return 0;
 }
 
@@ -115,28 +118,76 @@ static int abort_id(struct recovery *r, const char *key, const char *id, struct 
     return rc;
 }
 
+struct candidates { // uploads that the line may have begun
+    const struct journal_line *line;
+    char (*ids)[STORE_UPLOAD_ID_BYTES];
+    size_t count, room;
+};
+
+static int see_upload(void *ctx, const struct store_upload *upload)
+{
+    struct candidates *c = ctx;
+    int64_t later = (int64_t)upload->initiated.tv_sec - c->line->seconds;
+    if (strcmp(upload->key, c->line->key) != 0 || later < -BEGUN_BEFORE_SECONDS ||
+        later > BEGUN_AFTER_SECONDS)
+        return 0;
+    if (c->count == c->room) {
+        size_t room = c->room ? 2 * c->room : 4;
+        char(*ids)[STORE_UPLOAD_ID_BYTES] = reallocarray(c->ids, room, sizeof(ids[0]));
+        if (!ids)
+            return -ENOMEM;
+        c->ids = ids;
+        c->room = room;
+    }
+    snprintf(c->ids[c->count++], sizeof(c->ids[0]), "%s", upload->id);
+    return 0;
+}
+
+// journal.h has the rule. *out_open: it may be the line's, and must not be touched now.
+static int judge(struct recovery *r, const struct journal_line *line, const char *id,
+                 bool *out_open, struct err *err)
+{
+    struct timespec touched = {0};
+    enum owner owner = OWNER_NONE;
+    int rc = r->store->ops->upload_touched(r->store, line->key, id, &touched, err);
+    if (rc == 0 && touched.tv_sec != 0)
+        return 0; // it has parts
+    // the upload first, then the journals: whoever began it has written it down before
+    if (rc == 0 || rc == -ENOENT)
+        rc = find_owner(r, line->key, id, &owner, err);
+    if (rc == 0 && owner == OWNER_NONE)
+        rc = abort_id(r, line->key, id, err);
+    *out_open |= owner == OWNER_PERHAPS;
+    return rc;
+}
+
+static int recover_without_id(struct recovery *r, const struct journal_line *line, bool *out_done,
+                              struct err *err)
+{
+    struct candidates c = {.line = line};
+    bool open = false;
+    int rc = r->store->ops->list_uploads(r->store, line->key, see_upload, &c, err);
+    if (rc ==
+        -EACCES) { // who may not look can still write: the bucket's lifecycle rule has to do it
+        open = true;
+        rc = 0;
+    }
+    for (size_t i = 0; rc == 0 && i < c.count; i++)
+        rc = judge(r, line, c.ids[i], &open, err);
+    free(c.ids);
+    bool old = (int64_t)r->store->ops->now(r->store).tv_sec - line->seconds > KEEP_SECONDS;
+    *out_done = rc == 0 && (!open || old);
+    return rc;
+}
+
 // *out_done: nothing of it is left to do.
 static int recover_line(struct recovery *r, const struct journal_line *line, bool *out_done,
                         struct err *err)
 {
-    if (line->id[0] != '\0') {
-        int rc = abort_id(r, line->key, line->id, err);
-        *out_done = rc == 0;
-        return rc;
-    }
-    struct candidates c = {.line = line};
-    bool known = false;
-    // first the uploads, then the journals: whoever began one of them since has written it down before
-    int rc = r->store->ops->list_uploads(r->store, line->key, see_upload, &c, err);
-    if (rc == 0 && c.count == 1)
-        rc = known_elsewhere(r, line->key, c.id, &known, err);
-    if (rc < 0)
-        return rc;
-    if (c.count == 1 && !known)
-        rc = abort_id(r, line->key, c.id, err);
-    bool settled = c.count <= 1 && !known;
-    bool old = (int64_t)r->store->ops->now(r->store).tv_sec - line->seconds > KEEP_SECONDS;
-    *out_done = rc == 0 && (settled || old);
+    if (line->id[0] == '\0')
+        return recover_without_id(r, line, out_done, err);
+    int rc = abort_id(r, line->key, line->id, err);
+    *out_done = rc == 0;
     return rc;
 }
 

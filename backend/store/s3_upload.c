@@ -1,6 +1,7 @@
 // Multipart uploads in S3.
 #include "backend/store/s3_store.h"
 
+#include "backend/base/log.h"
 #include "backend/base/scope.h"
 
 #include <errno.h>
@@ -8,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define CLOCK_SLACK_SECONDS 5
 
 // --- the uploads begun here and their tokens ---
 
@@ -49,11 +52,46 @@ static void begun_token(struct s3_store *s3, const char *id, bool forget,
 
 // --- begin, parts ---
 
-static int begin_full(struct s3_store *s3, const char *full, char out_id[STORE_UPLOAD_ID_BYTES],
-                      struct err *err)
+// Several tries may have begun one each, whose answers were lost: `keep` is the one that is known. What the journal does
+// after a kill (journal.h has the rule, and why it harms nobody) is done here at once.
+struct strays {
+    struct s3_store *s3;
+    const char *key, *keep;
+    time_t since;
+};
+
+static int abort_stray(void *ctx, const struct store_upload *upload)
+{
+    struct strays *strays = ctx;
+    struct store *store = &strays->s3->base;
+    struct timespec touched;
+    if (strcmp(upload->key, strays->key) != 0 || strcmp(upload->id, strays->keep) == 0 ||
+        upload->initiated.tv_sec < strays->since - CLOCK_SLACK_SECONDS)
+        return 0;
+    int result = s3_upload_touched(store, upload->key, upload->id, &touched, NULL);
+    if (result == 0 && touched.tv_sec == 0)
+        result = s3_upload_abort(store, upload->key, upload->id, NULL);
+    return result == -ENOENT ? 0 : result;
+}
+
+static int abort_strays(struct s3_store *s3, const char *key, const char *keep, time_t since,
+                        struct err *err)
+{
+    struct strays strays = {.s3 = s3, .key = key, .keep = keep, .since = since};
+    int result = s3_list_uploads(&s3->base, key, abort_stray, &strays, err);
+    if (result == -EACCES) { // who may not look leaves them to the bucket's lifecycle rule
+        log_debug("s3: uploads of '%s' that nobody knows may be left", key);
+        return 0;
+    }
+    return result;
+}
+
+static int begin_full(struct s3_store *s3, const char *key, const char *full,
+                      char out_id[STORE_UPLOAD_ID_BYTES], struct err *err)
 {
     char token[S3_TOKEN_BYTES], id[XML_ID_BYTES];
     s3_make_token(token);
+    time_t since = s3_client_now(s3->client).tv_sec;
     struct s3_call call = {.method = "POST", .key = full};
     s3_call_query(&call, "uploads", "");
     s3_call_header(&call, S3_TOKEN_HEADER, token);
@@ -61,9 +99,17 @@ static int begin_full(struct s3_store *s3, const char *full, char out_id[STORE_U
     if (result == 0)
         result = xml_parse_begun(call.response.text ? call.response.text : "",
                                  call.response.text_len, id, err);
+    bool strays = call.maybe_done;
     s3_call_done(&call);
     if (result == 0)
         result = begun_add(s3, id, token, err);
+    if (result == 0 && strays) {
+        result = abort_strays(s3, key, id, since, err);
+        if (result < 0) { // then none is left known: the journal's rule finds them all
+            s3_upload_abort(&s3->base, key, id, NULL);
+            return err_set(err, EIO, "an answer was lost, and what it began cannot be looked for");
+        }
+    }
     if (result == 0)
         memcpy(out_id, id, strlen(id) + 1);
     return result;
@@ -77,7 +123,7 @@ int s3_upload_begin(struct store *store, const char *key, char out_id[STORE_UPLO
     struct err local = {0};
     int result = s3_key(s3, key, full, &local);
     if (result == 0)
-        result = begin_full(s3, full, out_id, &local);
+        result = begin_full(s3, key, full, out_id, &local);
     if (result < 0) {
         err_prefix(&local, "begin upload of '%s'", key);
         return err_copy(err, &local);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define COPIES 4 // of one upload, at the same time
+#define BEGUN_ANEW_MAX 5
 
 struct upload {
     struct sink sink;
@@ -27,10 +28,8 @@ struct upload {
     struct part *front, *tail; // being filled; NULL: none
     unsigned next;             // number of the tail's next part
     uint64_t tail_off;         // where that will stand
-    struct journal_entry *entry;
     bool begun, committed;
-    char id[STORE_UPLOAD_ID_BYTES]; // if begun; uploaders read it
-    struct store_stat stat;         // if committed
+    struct store_stat stat; // if committed
 
     _Atomic uint64_t acked;
 
@@ -38,7 +37,12 @@ struct upload {
     struct err failure; // the first; no part is sent afterwards
     bool stop;
     unsigned in_flight;
-    struct store_part *parts; // by number - 1
+    unsigned kept; // parts that the upload has
+    unsigned begun_anew;
+    bool beginning;                 // an uploader begins anew: the others wait
+    char id[STORE_UPLOAD_ID_BYTES]; // if begun
+    struct journal_entry *entry;    // of the upload `id`; the uploader's while it is beginning
+    struct store_part *parts;       // by number - 1
     unsigned parts_room;
 };
 
@@ -103,6 +107,97 @@ static void part_ended(struct upload *u, const struct store_part *done, const st
     pthread_cond_broadcast(&u->changed);
 }
 
+// The upload's id, once nobody is about to change it.
+static void current_id(struct upload *u, char out[STORE_UPLOAD_ID_BYTES])
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&u->lock);
+    while (u->beginning)
+        pthread_cond_wait(&u->changed, &u->lock);
+    memcpy(out, u->id, sizeof(u->id));
+}
+
+static int begin(struct upload *u, struct journal_entry **out_entry,
+                 char out_id[STORE_UPLOAD_ID_BYTES], struct err *err)
+{
+    struct store *store = u->env.store;
+    struct journal_entry *entry = NULL;
+    int rc = 0;
+    if (u->env.journal)
+        rc = journal_begin(u->env.journal, store, u->key, &entry, err);
+    if (rc < 0)
+        return rc;
+    rc = store->ops->upload_begin(store, u->key, out_id, err);
+    if (rc == 0) {
+        *out_entry = entry;
+        return entry ? journal_set_id(entry, out_id, err) : 0;
+    }
+    // after these it may have been begun all the same, and only the answer was lost
+    if (rc == -EIO || rc == -ETIMEDOUT || rc == -EUCLEAN)
+        journal_leave(entry);
+    else
+        journal_end(entry);
+    return rc;
+}
+
+// Somebody aborted upload `id` before it had a part: a recovering daemon may, which takes it for another one's (journal.h).
+// Nothing was lost with it: another one is begun. 0: there is one to try again with.
+static int begin_anew(struct upload *u, const char *id, struct err *err)
+{
+    {
+        auto_unlock pthread_mutex_t *held = scope_lock(&u->lock);
+        while (u->beginning)
+            pthread_cond_wait(&u->changed, &u->lock);
+        if (strcmp(u->id, id) != 0)
+            return 0; // another uploader was faster
+        if (u->kept > 0 || u->begun_anew == BEGUN_ANEW_MAX)
+            return -ENOENT;
+        u->begun_anew++;
+        u->beginning = true;
+    }
+    char next[STORE_UPLOAD_ID_BYTES] = "";
+    struct journal_entry *entry = NULL;
+    struct store *store = u->env.store;
+    struct journal_entry *before = take(u->entry);
+    if (store->ops->upload_abort(store, u->key, id, NULL) == 0) // or it is only out of sight
+        journal_end(before);
+    else
+        journal_leave(before);
+    int rc = begin(u, &entry, next, err);
+    auto_unlock pthread_mutex_t *held = scope_lock(&u->lock);
+    if (next[0] != '\0') {
+        u->entry = entry;
+        memcpy(u->id, next, sizeof(u->id));
+    }
+    u->beginning = false;
+    pthread_cond_broadcast(&u->changed);
+    return rc;
+}
+
+// Whether a part that was put into upload `id` is still in the upload.
+static bool is_kept(struct upload *u, const char *id)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&u->lock);
+    if (u->beginning || strcmp(u->id, id) != 0)
+        return false;
+    u->kept++;
+    return true;
+}
+
+static int put_part(struct upload *u, struct part *part, struct store_part *out, struct err *err)
+{
+    struct store *store = u->env.store;
+    for (;;) {
+        char id[STORE_UPLOAD_ID_BYTES];
+        current_id(u, id);
+        int rc = store->ops->put_part(store, u->key, id, part->number, part->off, &part->source,
+                                      out, err);
+        if (rc == 0 && is_kept(u, id))
+            return 0;
+        if (rc < 0 && (rc != -ENOENT || begin_anew(u, id, err) < 0))
+            return rc;
+    }
+}
+
 static void put_part_job(void *ctx)
 {
     struct part *part = ctx;
@@ -111,9 +206,7 @@ static void put_part_job(void *ctx)
     struct err err = {0};
     int rc = -ECANCELED;
     if (!stopped(u)) {
-        struct store *store = u->env.store;
-        rc = store->ops->put_part(store, u->key, u->id, part->number, part->off, &part->source,
-                                  &done, &err);
+        rc = put_part(u, part, &done, &err);
         if (rc < 0)
             (void)err_prefix(&err, "part %u", part->number);
     }
@@ -138,8 +231,12 @@ static void copy_part_job(void *ctx)
     int rc = -ECANCELED;
     if (!stopped(u)) {
         struct store *store = u->env.store;
-        rc = store->ops->copy_part(store, u->key, u->id, job->number, job->off, job->from,
-                                   job->if_match, job->from_off, job->len, &done, &err);
+        char id[STORE_UPLOAD_ID_BYTES];
+        do {
+            current_id(u, id);
+            rc = store->ops->copy_part(store, u->key, id, job->number, job->off, job->from,
+                                       job->if_match, job->from_off, job->len, &done, &err);
+        } while (rc == 0 && !is_kept(u, id));
         if (rc < 0)
             (void)err_prefix(&err, "part %u", job->number);
     }
@@ -147,24 +244,11 @@ static void copy_part_job(void *ctx)
     part_ended(u, rc == 0 ? &done : NULL, &err);
 }
 
-static int begin(struct upload *u, struct err *err)
+static int begin_first(struct upload *u, struct err *err)
 {
-    struct store *store = u->env.store;
-    int rc = 0;
-    if (u->env.journal)
-        rc = journal_begin(u->env.journal, store, u->key, &u->entry, err);
-    if (rc < 0)
-        return rc;
-    rc = store->ops->upload_begin(store, u->key, u->id, err);
-    if (rc == 0) {
-        u->begun = true;
-        return u->entry ? journal_set_id(u->entry, u->id, err) : 0;
-    }
-    // after these it may have been begun all the same, and only the answer was lost
-    if (rc == -EIO || rc == -ETIMEDOUT || rc == -EUCLEAN)
-        journal_leave(take(u->entry));
-    else
-        journal_end(take(u->entry));
+    u->id[0] = '\0';
+    int rc = begin(u, &u->entry, u->id, err);
+    u->begun = u->id[0] != '\0';
     return rc;
 }
 
@@ -185,7 +269,7 @@ static int make_room(struct upload *u, unsigned number, struct err *err)
 // What a part needs before it can be sent.
 static int make_ready(struct upload *u, unsigned number, struct err *err)
 {
-    int rc = u->begun ? 0 : begin(u, err);
+    int rc = u->begun ? 0 : begin_first(u, err);
     return rc < 0 ? rc : make_room(u, number, err);
 }
 

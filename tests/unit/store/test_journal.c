@@ -2,6 +2,7 @@
 
 #include "backend/base/scope.h"
 #include "tests/support/fault_store.h"
+#include "tests/support/pattern.h"
 #include "tests/support/temp_dir.h"
 
 #include <dirent.h>
@@ -239,19 +240,23 @@ static void test_living(void **state)
     journal_close(own);
 }
 
-// Without an id only a certain upload is aborted.
-static void test_no_id_ambiguous(void **state)
+// Without an id: whichever of the key have no part, and none that has one.
+static void test_no_id_several(void **state)
 {
     struct rig *r = *state;
-    char foreign[STORE_UPLOAD_ID_BYTES];
+    char writing[STORE_UPLOAD_ID_BYTES], other[STORE_UPLOAD_ID_BYTES];
+    struct pattern_source body = pattern_source(1, 0, 100);
+    struct store_part part;
     daemon_kill(daemon_start(r, work_no_id));
-    assert_int_equal(r->store->ops->upload_begin(r->store, KEY, foreign, NULL), 0);
-    assert_int_equal(recover(r, r->store), 0); // which of the two was it?
-    assert_int_equal(uploads(r->store), 2);
-    assert_int_equal(r->store->ops->upload_abort(r->store, KEY, foreign, NULL), 0);
-    assert_int_equal(recover(r, r->store), 1);
-    assert_int_equal(uploads(r->store), 0);
+    assert_int_equal(r->store->ops->upload_begin(r->store, KEY, writing, NULL), 0);
+    assert_int_equal(
+        r->store->ops->put_part(r->store, KEY, writing, 1, 0, &body.source, &part, NULL), 0);
+    assert_int_equal(r->store->ops->upload_begin(r->store, KEY, other, NULL), 0);
+    assert_int_equal(recover(r, r->store), 2);
+    assert_int_equal(uploads(r->store), 1);
     assert_int_equal(journals(r, NULL), 0);
+    assert_int_equal(
+        r->store->ops->upload_complete(r->store, KEY, writing, &part, 1, NULL, NULL, NULL), 0);
 }
 
 // The one upload of the key belongs to a daemon that lives: with its id known, or not yet.
@@ -276,7 +281,7 @@ static void test_no_id_of_the_living(void **state)
 static void test_no_id_other_time(void **state)
 {
     struct rig *r = *state;
-    const int64_t away[] = {-3600, 3600};
+    const int64_t away[] = {-3600, 7200};
     for (int i = 0; i < 2; i++) {
         char id[STORE_UPLOAD_ID_BYTES], path[600];
         daemon_kill(daemon_start(r, work_line_only));
@@ -369,7 +374,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_nothing_left, setup, teardown),
         cmocka_unit_test_setup_teardown(test_killed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_living, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_no_id_ambiguous, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_id_several, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_id_of_the_living, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_id_other_time, setup, teardown),
         cmocka_unit_test_setup_teardown(test_torn, setup, teardown),

@@ -280,6 +280,47 @@ static void test_latched(void **state)
     assert_true(is_absent(r->files));
 }
 
+static int abort_upload(void *ctx, const struct store_upload *upload)
+{
+    struct store *store = ctx;
+    return store->ops->upload_abort(store, upload->key, upload->id, NULL);
+}
+
+// As a recovering daemon does that takes it for another one's: before it has a part nothing is lost with it.
+static void test_aborted_by_another(void **state)
+{
+    struct rig *r = *state;
+    for (int kept = 0; kept < 2; kept++) {
+        struct sink *sink;
+        struct err err = {0};
+        unsigned aborted = 99;
+        assert_int_equal(upload_sink_new(&r->env, KEY, NULL, NULL, &sink, NULL), 0);
+        assert_int_equal(sink_open_front(sink, 5 * MIB, NULL), 0);
+        if (kept == 0)
+            fault_store_hold(r->store, FAULT_PUT_PART);
+        assert_int_equal(write_pattern(sink, 1, 5 * MIB, 8 * MIB, false, NULL), 0);
+        if (kept == 0)
+            fault_store_wait_held(r->store, 1);
+        else
+            assert_int_equal(upload_sink_sync(sink, NULL), 0);
+        assert_int_equal(uploads(r->files), 1);
+        assert_int_equal(r->files->ops->list_uploads(r->files, KEY, abort_upload, r->files, NULL),
+                         0);
+        fault_store_release(r->store);
+        int rc = write_pattern(sink, 1, 13 * MIB, 9 * MIB, false, &err);
+        if (rc == 0)
+            rc = write_pattern(sink, 1, 0, 5 * MIB, true, &err);
+        if (rc == 0)
+            rc = sink_commit(sink, &err);
+        assert_int_equal(rc, kept == 0 ? 0 : -ENOENT);
+        sink_free(sink);
+        holds(r->files, 1, 22 * MIB);
+        assert_int_equal(uploads(r->files), 0);
+        assert_int_equal(journal_recover(r->state, r->files, &aborted, NULL), 0);
+        assert_int_equal(aborted, 0);
+    }
+}
+
 static void test_sync(void **state)
 {
     struct rig *r = *state;
@@ -399,6 +440,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_free_aborts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_free_waits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_latched, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_aborted_by_another, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sync, setup, teardown),
         cmocka_unit_test_setup_teardown(test_every_call_fails, setup, teardown),
         cmocka_unit_test_setup_teardown(test_abort_fails, setup, teardown),
