@@ -1,6 +1,8 @@
 #include "backend/base/log.h"
 #include "backend/base/scope.h"
 #include "fs/ops.h"
+#include "fs/path.h"
+#include "fs/protect.h"
 #include "fs/xattr.h"
 
 #include <errno.h>
@@ -94,10 +96,20 @@ void on_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 void on_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
                  int flags)
 {
-    (void)ino;
     (void)value;
     (void)size;
     (void)flags;
+    struct stack *stack = ops_stack(req);
+    const struct node *node = ops_node(req, ino);
+    if (strcmp(name, XATTR_TOOL) == 0 && node->kind == NODE_DIR && path_depth(node->path) >= 2) {
+        struct err err;
+        int rc = protect_mark_tool(stack->protect, node->path, &err);
+        if (rc)
+            ops_refuse(req, "setxattr", node->path, rc, &err);
+        else
+            fuse_reply_err(req, 0);
+        return;
+    }
     // cp -a carries ACLs over: taken, not kept
     fuse_reply_err(req, strncmp(name, "system.posix_acl_", 17) == 0 ? 0 : EOPNOTSUPP);
 }

@@ -33,5 +33,6 @@ int protect_check_dir(struct stack *, const char *dir, const struct below *, str
 // tool, if its directory was marked. May ask the store, at most once in a while for each PARTITION.
 int protect_flags(struct stack *, const char *path, uint32_t *out, struct err *err);
 
+#define XATTR_TOOL "user.bakfs.tool"
 // What is begun in this directory from now on is written by a tool of ours. Remembered by this mount only.
 int protect_mark_tool(struct protect *, const char *dir, struct err *err);
