@@ -95,6 +95,12 @@ static void print_line(struct doctor *d, enum doctor_level level, const char *wh
     fputc('\n', d->out);
 }
 
+static void progress_end(const struct doctor *d)
+{
+    if (d->progress)
+        fputs("\r\033[K", stderr);
+}
+
 void doctor_tell(struct doctor *d, enum doctor_level level, const char *why, const char *type,
                  const char *what, ...)
 {
@@ -103,7 +109,7 @@ void doctor_tell(struct doctor *d, enum doctor_level level, const char *why, con
     va_start(args, what);
     vsnprintf(text, sizeof(text), what, args);
     va_end(args);
-    doctor_progress_end(d);
+    progress_end(d);
     if (d->json)
         print_json(d, level, why, type, text);
     else
@@ -129,12 +135,6 @@ void doctor_progress(const struct doctor *d, const char *what, uint64_t count)
 {
     if (d->progress)
         fprintf(stderr, "\r%s: %" PRIu64 "\033[K", what, count);
-}
-
-void doctor_progress_end(const struct doctor *d)
-{
-    if (d->progress)
-        fputs("\r\033[K", stderr);
 }
 
 // --- Running ---

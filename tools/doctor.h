@@ -54,7 +54,6 @@ bool doctor_shows(const struct doctor *, uint64_t *count);
 void doctor_more(struct doctor *, uint64_t count, const char *of_what);
 void doctor_progress(const struct doctor *, const char *what,
                      uint64_t count); // a line on a terminal
-void doctor_progress_end(const struct doctor *);
 
 // --- doctor_conf.c ---
 void doctor_files(struct doctor *);
@@ -69,7 +68,8 @@ void doctor_device(struct doctor *);
 // --- doctor_objects.c ---
 void doctor_objects(struct doctor *);
 // --- doctor_headers.c ---
-struct headers_seen; // of --deep: unreadable headers, one payload under two keys
+struct
+    headers_seen; // of --deep: unreadable headers, one payload under two keys. Read by threads of its own
 struct headers_seen *doctor_headers_new(void); // NULL: no memory
 void doctor_headers_look(struct doctor *, struct headers_seen *, const struct store_entry *);
 void doctor_headers_end(struct doctor *, struct headers_seen *); // tells, and frees

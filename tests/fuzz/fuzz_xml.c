@@ -25,6 +25,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         xml_uploads_done(&uploads);
     (void)!xml_parse_result(text, size, &result, NULL);
     (void)!xml_parse_error(text, size, &error, NULL);
+    struct xml_parts parts;
+    unsigned days;
+    char word[XML_WORD_BYTES];
+    if (xml_parse_parts(text, size, &parts, NULL) == 0 && parts.newest.tv_sec < 0)
+        abort();
+    (void)!xml_parse_abort_days(text, size, "p/", &days, NULL);
+    (void)!xml_parse_word(text, size, "VersioningConfiguration", "Status", word, NULL);
     (void)!xml_parse_begun(text, size, id, NULL);
     return 0;
 }
