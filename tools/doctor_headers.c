@@ -34,7 +34,6 @@ struct headers_seen {
     size_t count, room;
     struct unreadable *bad;
     size_t bad_count, bad_room;
-    uint64_t looked;
     bool full;
 };
 
@@ -145,7 +144,6 @@ static void look_at(void *ctx)
                       : rc == -ENOMEM ? "out of memory"
                                       : err.text;
     bool kept = true;
-    h->looked++;
     if (why && rc != -ENOENT) // that was removed meanwhile
         kept = keep_unreadable(h, look->key, why);
     else if (rc == 0)

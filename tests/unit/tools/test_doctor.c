@@ -352,6 +352,84 @@ static void test_many(void **state)
     says_not("more keys");
 }
 
+// One of tests/vectors, under a path that is its own or another.
+static void put_vector(const char *name, const char *key)
+{
+    char from[4096];
+    uint8_t bytes[65536];
+    snprintf(from, sizeof(from), VECTORS "/store/db1/2026-11-22/%s.zst.age", name);
+    put_file(key, 0);
+    auto_fd int in = open(from, O_RDONLY | O_CLOEXEC);
+    auto_fd int out = openat(((struct dir_store *)store)->root, key, O_WRONLY | O_CLOEXEC);
+    assert_true(in >= 0 && out >= 0);
+    ssize_t len = read(in, bytes, sizeof(bytes));
+    assert_true(len > 0);
+    assert_int_equal(write(out, bytes, (size_t)len), len);
+}
+
+static void test_headers(void **state)
+{
+    (void)state;
+    d.deep = true;
+    put_vector("hello.sql", "db1/2026-11-22/hello.sql.zst.age");
+    put_vector("two-recipients.sql", "db1/2026-11-22/two.sql.zst.age");
+    run(doctor_objects);
+    says("2 keys listed, each header read");
+    assert_int_equal(d.findings, 1);
+    put_vector("hello.sql", "db1/2026-11-22/again.sql.zst.age");
+    put_vector("newer.sql", "db1/2026-11-22/newer.sql.zst.age");
+    put_vector("header-unending.sql", "db1/2026-11-22/unending.sql.zst.age");
+    put_vector("not-age.sql", "db1/2026-11-22/other.sql.zst.age");
+    put_vector("no-record.sql", "db1/2026-11-22/foreign.sql.zst.age");
+    put_file("db1/2026-11-22/empty.sql.zst.age", 0);
+    char name[64];
+    for (int i = 0; i < 300; i++) {
+        snprintf(name, sizeof(name), "db2/2026-11-22/%03d.sql.zst.age", i);
+        put_vector("hello.sql", name);
+    }
+    run(doctor_objects);
+    says("cannot be read: db1/2026-11-22/newer.sql.zst.age: made by a newer bakfs");
+    says("cannot be read: db1/2026-11-22/foreign.sql.zst.age: an age file that bakfs did not make");
+    says("cannot be read: db1/2026-11-22/empty.sql.zst.age: it ends before its payload begins");
+    says("cannot be read: db1/2026-11-22/unending.sql.zst.age");
+    says("cannot be read: db1/2026-11-22/other.sql.zst.age");
+    says("one payload under two keys: db1/2026-11-22/again.sql.zst.age and "
+         "db1/2026-11-22/hello.sql.zst.age");
+    says("and 281 more objects that are there twice");
+    says_not("two.sql");
+    assert_int_equal(d.problems, 5 + DOCTOR_SHOWN);
+}
+
+static void status_is(const char *text)
+{
+    put_file(".bakfs/status.json", 0);
+    auto_fd int out = openat(((struct dir_store *)store)->root, ".bakfs/status.json",
+                             O_WRONLY | O_TRUNC | O_CLOEXEC);
+    assert_true(out >= 0);
+    assert_int_equal(write(out, text, strlen(text)), (ssize_t)strlen(text));
+}
+
+static void test_daemon_status(void **state)
+{
+    (void)state;
+    struct daemon_status status;
+    assert_int_equal(daemon_status_read(dir.path, &status, NULL), -ENOENT);
+    static const char *const bad[] = {"", "{", "[]", "{\"store\": 1, \"exit_codes\": \"seen\"}",
+                                      "{\"store\": \"s\"}"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        status_is(bad[i]);
+        assert_int_equal(daemon_status_read(dir.path, &status, NULL), -EUCLEAN);
+    }
+    status_is("{\"store\": \"dir:/s\", \"exit_codes\": \"blind\", \"read_only\": true,"
+              " \"pid_namespace\": 4026531836, \"clock_offset_ms\": -5, \"files_failed\": 3}");
+    assert_int_equal(daemon_status_read(dir.path, &status, NULL), 0);
+    assert_string_equal(status.store, "dir:/s");
+    assert_true(status.blind && status.read_only && !status.has_identity);
+    assert_true(status.pid_namespace == 4026531836);
+    assert_int_equal(status.clock_offset_ms, -5);
+    assert_int_equal(status.files_failed, 3);
+}
+
 static void test_probe_left(void **state)
 {
     (void)state;
@@ -537,6 +615,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_names, setup_dir, teardown),
         cmocka_unit_test_setup_teardown(test_many, setup_dir, teardown),
         cmocka_unit_test_setup_teardown(test_probe_left, setup_dir, teardown),
+        cmocka_unit_test_setup_teardown(test_headers, setup_dir, teardown),
+        cmocka_unit_test_setup_teardown(test_daemon_status, setup_dir, teardown),
         cmocka_unit_test_setup_teardown(test_json, setup_sim, teardown),
         cmocka_unit_test_setup_teardown(test_facts, setup_sim, teardown),
         cmocka_unit_test_setup_teardown(test_conditions, setup_sim, teardown),
