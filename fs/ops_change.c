@@ -77,6 +77,7 @@ void on_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
     if (!rc && ops_node(req, parent)->kind != NODE_DIR)
         rc = err_set(&err, EPERM, "what stands here is made by the daemon");
     struct claim claim = {.path = path};
+    writers_settle(stack->writers, path);
     if (!rc)
         rc = claims_take(stack->claims, &claim, &err);
     if (!rc) {
@@ -98,6 +99,7 @@ void on_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
     struct err err;
     int rc = ops_check_writable(stack, &err);
     struct claim claim = {.path = path};
+    writers_settle(stack->writers, path);
     if (!rc)
         rc = claims_take(stack->claims, &claim, &err);
     if (!rc) {
@@ -127,6 +129,8 @@ void on_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t t
     if (!rc && (ops_node(req, parent)->kind != NODE_DIR ||
                 ops_node(req, to_parent)->kind != NODE_DIR || is_virtual(path) || is_virtual(to)))
         rc = err_set(&err, EPERM, "what stands here is made by the daemon");
+    writers_settle(stack->writers, path);
+    writers_settle(stack->writers, to);
     if (!rc)
         rc = rename_path(stack, path, to, flags, &err);
     if (rc)

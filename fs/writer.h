@@ -72,6 +72,9 @@ struct writer *writers_join(struct writers *, const char *path, uint64_t ino, pi
                             pid_t opener);
 bool writers_is_writing(struct writers *, const char *path);
 bool writers_is_writing_below(struct writers *, const char *dir);
+// An empty file is stored by its release, which comes a moment after the close that its program saw return. Waits for those
+// at `path` and below it, not long.
+void writers_settle(struct writers *, const char *path);
 // A process is about to die of `signal` in the middle of a call on the file `ino`, whose result it will not hear. If it is a
 // writer, or the call is a write (`writes`), nothing is stored, unless the request that stores it was sent already. Does not
 // wait; the failure is latched by whoever looks next.

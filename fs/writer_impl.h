@@ -25,6 +25,7 @@ struct writer {
     _Atomic uint64_t size, acked_bytes;
     _Atomic int64_t mtime_ns;
     atomic_bool stored;
+    atomic_bool closed_clean; // nothing was written, and its last holder closed it alive
     struct cancel cancel; // of the object's commit
     // 0, or the member that is being killed, whatever /proc shows of it by the time it is looked at
     _Atomic pid_t doomed_group;
@@ -47,7 +48,6 @@ struct writer {
     bool last_lost;                  // they are not known
     bool written;                    // any byte or length was given since it was opened
     bool holder_died;                // some holder failed while the file was empty
-    bool closed_clean;               // nothing was written, and its last holder closed it alive
     bool mtime_set;                  // by utimens: a later write does not change it
     pid_t last_tid;                  // whose group is known to be in `groups`
     struct err failure;

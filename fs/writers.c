@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+// A release follows its flush at once, unless somebody else inherited the descriptor and holds it.
+#define SETTLE_MS 2000
+
 int writers_new(const struct writers_conf *conf, struct writers **out, struct err *err)
 {
     struct writers *all = calloc(1, sizeof(*all));
@@ -50,14 +53,51 @@ bool writers_is_writing(struct writers *all, const char *path)
     return find(all, path) != NULL;
 }
 
+static bool is_below(const struct writer *w, const char *dir, size_t len)
+{
+    return strncmp(w->path, dir, len) == 0 && w->path[len] == '/';
+}
+
 bool writers_is_writing_below(struct writers *all, const char *dir)
 {
     size_t len = strlen(dir);
     auto_unlock pthread_mutex_t *held = scope_lock(&all->lock);
     const struct writer *w = all->first;
-    while (w && (strncmp(w->path, dir, len) != 0 || w->path[len] != '/'))
+    while (w && !is_below(w, dir, len))
         w = w->next;
     return w != NULL;
+}
+
+static struct timespec in_ms(uint64_t ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += (time_t)(ms / 1000);
+    until.tv_nsec += (long)(ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    return until;
+}
+
+// With the table's lock.
+static bool has_closed(const struct writers *all, const char *path, size_t len)
+{
+    const struct writer *w = all->first;
+    while (w && !(w->closed_clean && (strcmp(w->path, path) == 0 || is_below(w, path, len))))
+        w = w->next;
+    return w != NULL;
+}
+
+void writers_settle(struct writers *all, const char *path)
+{
+    size_t len = strlen(path);
+    struct timespec until = in_ms(SETTLE_MS);
+    auto_unlock pthread_mutex_t *held = scope_lock(&all->lock);
+    while (has_closed(all, path, len) &&
+           pthread_cond_timedwait(&all->fewer, &all->lock, &until) == 0)
+        continue;
 }
 
 static bool has_ino(const struct writer *w, uint64_t ino)
@@ -130,14 +170,7 @@ unsigned writers_count(struct writers *all)
 
 unsigned writers_drain(struct writers *all, uint64_t deadline_ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)(deadline_ms / 1000);
-    until.tv_nsec += (long)(deadline_ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    struct timespec until = in_ms(deadline_ms);
     auto_unlock pthread_mutex_t *held = scope_lock(&all->lock);
     while (all->count > 0 && pthread_cond_timedwait(&all->fewer, &all->lock, &until) == 0)
         continue;

@@ -193,3 +193,14 @@ class Changes(case.Case):
         put_file(path, [old])
         self.run_ok("bash", "-c", 'echo end >> "$1"', "-", path)
         self.assertEqual(read(path), old + b"end\n")
+
+    @case.short
+    def test_an_empty_file_is_there_at_once(self):
+        m = self.mount()
+        for i in range(20):  # its release comes a moment after its close
+            a, b = m.make(DAY, "a%d" % i), m.path(DAY, "b%d" % i)
+            os.close(os.open(a, os.O_WRONLY | os.O_CREAT, 0o600))
+            os.rename(a, b)
+            os.close(os.open(a, os.O_RDWR | os.O_CREAT, 0o600))
+            os.unlink(a)
+        self.assertEqual(sorted(os.listdir(m.path(DAY))), sorted("b%d" % i for i in range(20)))
