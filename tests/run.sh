@@ -168,14 +168,21 @@ fuzz() {
     return "$rc"
 }
 
-integration() { # name, build directory, further arguments of the runner
-    local name=$1 dir=$work/$2 list=$logs/$1.results start=$SECONDS rc
+integration() { # name, build directory, further arguments of the runner: each store in a lane of its own
+    local name=$1 dir=$work/$2 start=$SECONDS store lane lanes=() rc
     shift 2
-    rm -f "$list"
-    python3 tests/integration/run.py --bakfs "$dir/tools/bakfs" --results "$list" \
-        --logs "$logs/$name" "$@" >"$logs/$name.log" 2>&1
-    rc=$?
-    tally "$name" $((SECONDS - start)) $rc "$logs/$name.log" "$list"
+    for store in dir s3; do
+        rm -f "$logs/$name-$store.results"
+        python3 tests/integration/run.py --bakfs "$dir/tools/bakfs" --results "$logs/$name-$store.results" \
+            --logs "$logs/$name-$store" --stores $store "$@" >"$logs/$name-$store.log" 2>&1 &
+        lanes+=("$store:$!")
+    done
+    for lane in "${lanes[@]}"; do
+        store=${lane%%:*}
+        wait "${lane#*:}"
+        rc=$?
+        tally "$name-$store" $((SECONDS - start)) $rc "$logs/$name-$store.log" "$logs/$name-$store.results"
+    done
 }
 
 formatted() { git ls-files '*.c' '*.h' | xargs clang-format --dry-run --Werror; }
