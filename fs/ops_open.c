@@ -7,19 +7,24 @@
 #include <fcntl.h>
 #include <string.h>
 
-// pg_basebackup -Ft fills each WAL segment of this file with zeros, goes back and writes it, and goes back once more to its
-// header: far behind any head, as soon as there is more than one segment.
-static bool is_wal_tar(const char *path)
+// WAL as pg_basebackup and pg_receivewal write it: each segment is first filled with zeros, then they go back and write
+// it, and in a tar once more to its header. In pg_wal.tar that is far behind any head from the second segment on, and with
+// segments larger than the head (initdb --wal-segsize) in files too.
+static bool is_wal(const char *path)
 {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    return strncmp(name, "pg_wal.tar", strlen("pg_wal.tar")) == 0;
+    const char *partial = strrchr(name, '.');
+    size_t dir = (size_t)(name - path), len = strlen("/pg_wal/");
+    return strncmp(name, "pg_wal.tar", strlen("pg_wal.tar")) == 0 ||
+           (dir >= len && memcmp(path + dir - len, "/pg_wal/", len) == 0) ||
+           (partial && strcmp(partial, ".partial") == 0);
 }
 
 // Must the whole file lie in the spool?
 static bool is_draft(const struct stack *stack, const char *path, int flags)
 {
     return (flags & O_ACCMODE) != O_WRONLY || stack->conf->write.seek == CONF_SEEK_SPOOL ||
-           is_wal_tar(path);
+           is_wal(path);
 }
 
 static int begin_writer(struct stack *stack, struct handle *h, const struct node *node,

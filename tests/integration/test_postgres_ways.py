@@ -297,9 +297,10 @@ class Base(Ways):
         self.check_server(self.unpack(m, path), pg)
 
     def test_plain(self):
-        pg, m = SMALL.get(), self.mount()
+        # a segment, 16 MiB, is larger than the head
+        pg, m = SMALL.get(), self.mount({"write": {"head": "4M"}})
         path = os.path.dirname(m.make(DAY, "cluster/PG_VERSION"))
-        pg.run("pg_basebackup", "-c", "fast", "-Fp", "-D", path)
+        self.base_backup(pg, "-Fp", "-D", path)
         self.assertFalse([n for n in os.listdir(path) if n.endswith(".tmp")])
         m.restart()
         data = os.path.join(self.tmp, "data")
