@@ -58,16 +58,19 @@ static int copy_whole(struct s3_store *s3, const char *from, const struct store_
 }
 
 // For servers that do not honour x-amz-copy-source-if-match here (Ceph 16 does not): what stood there before and stands
-// there afterwards stood there in between.
-static int postcheck(struct s3_store *s3, const char *from, const char *if_match, struct err *err)
+// there afterwards stood there in between. Also when another object was why it was refused (416, it is shorter).
+static int postcheck(struct s3_store *s3, const char *from, const char *if_match, int result,
+                     const struct s3_call *call, struct err *err)
 {
     struct store_stat stat = {0};
-    if (s3->aws)
-        return 0;
-    int result = s3_look(s3, from, 0, &stat, NULL, err);
-    if (result == 0 && strcmp(stat.etag, if_match) != 0)
+    struct err look = {0};
+    bool refused = result < 0 && call->response.status >= 400 && call->response.status < 500;
+    if (s3->aws || (result < 0 && !refused))
+        return result;
+    int seen = s3_look(s3, from, 0, &stat, NULL, &look);
+    if (seen == 0 && strcmp(stat.etag, if_match) != 0)
         return err_set(err, ESTALE, "another object stands there now");
-    return result;
+    return result < 0 || seen == 0 ? result : err_copy(err, &look);
 }
 
 static int copy_range(struct s3_store *s3, const char *from, const char *if_match,
@@ -95,9 +98,8 @@ static int copy_range(struct s3_store *s3, const char *from, const char *if_matc
     s3_call_header(&call, "x-amz-copy-source-if-match", quoted);
     struct xml_result answer;
     result = copied(&call, s3_client_call(s3->client, &call, err), &answer, err);
+    result = postcheck(s3, from, if_match, result, &call, err);
     s3_call_done(&call);
-    if (result == 0)
-        result = postcheck(s3, from, if_match, err);
     if (result == 0)
         snprintf(part->etag, sizeof(part->etag), "%s", answer.etag);
     return result;

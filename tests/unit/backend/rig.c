@@ -1,5 +1,6 @@
 #include "tests/unit/backend/rig.h"
 
+#include "backend/base/crypto.h"
 #include "backend/base/num.h"
 #include "backend/base/scope.h"
 #include "backend/store/plan.h"
@@ -12,6 +13,36 @@
 
 #define PIECE ((size_t)1000003) // fits nowhere evenly
 #define FRAME ((uint64_t)PACK_FRAME_BYTES)
+
+static struct store_s3_conf s3; // .bucket: set
+
+bool rig_use_s3(void)
+{
+    s3 = (struct store_s3_conf){.endpoint = getenv("RGW_ENDPOINT"),
+                                .bucket = getenv("RGW_BUCKET"),
+                                .access_key = getenv("RGW_ACCESS_KEY"),
+                                .secret_key = getenv("RGW_SECRET_KEY"),
+                                .deadline_ms = 60000};
+    return s3.endpoint && s3.bucket && s3.access_key && s3.secret_key;
+}
+
+static int make_store(const char *objects, struct store **out)
+{
+    if (!s3.bucket)
+        return store_dir_new(objects, out, NULL);
+    char prefix[64];
+    uint32_t random;
+    crypto_random(&random, sizeof(random));
+    snprintf(prefix, sizeof(prefix), "test-object/%08x/", random);
+    s3.prefix = prefix;
+    return store_s3_new(&s3, out, NULL);
+}
+
+static int remove_entry(void *ctx, const struct store_entry *entry)
+{
+    struct store *store = ctx;
+    return store->ops->remove(store, entry->key, NULL, NULL);
+}
 
 int rig_setup(void **state)
 {
@@ -26,7 +57,7 @@ int rig_setup(void **state)
         return -1;
     struct blocks_conf conf = {
         .memory_bytes = 16 * MIB, .spool_dir = spool, .spool_max_bytes = 64 * MIB};
-    if (store_dir_new(objects, &r->files, NULL) < 0 || fault_store_new(r->files, &r->store) < 0 ||
+    if (make_store(objects, &r->files) < 0 || fault_store_new(r->files, &r->store) < 0 ||
         blocks_new(&conf, &r->blocks, NULL) < 0 ||
         workers_new("upload", 3, 2, &r->uploaders, NULL) < 0 ||
         workers_new("pack", 2, 16, &r->packers, NULL) < 0 ||
@@ -60,6 +91,8 @@ int rig_teardown(void **state)
     identity_free(r->identity);
     identity_free(r->stranger);
     store_free(r->store);
+    bool more;
+    (void)r->files->ops->list(r->files, "", NULL, false, 1000, remove_entry, r->files, &more, NULL);
     store_free(r->files);
     temp_dir_remove(&r->dir);
     free(r);

@@ -1,5 +1,5 @@
 // What the tests of whole objects share: a directory store with a store of faults around it, and files made and checked
-// in it. One at a time.
+// in it. One at a time. Over S3 instead, when it is told to: the server is found as start-rgw.sh says it.
 #pragma once
 
 #include "backend/object.h"
@@ -28,6 +28,8 @@ struct rig {
     struct object_env env; // for one recipient
 };
 
+// From now on over S3. False: the environment names no server.
+bool rig_use_s3(void);
 int rig_setup(void **state);
 int rig_teardown(void **state);
 
