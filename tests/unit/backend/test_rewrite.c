@@ -167,7 +167,10 @@ static void test_new_time(void **state)
         seen.header.record.mtime = old.header.record.mtime;
         same_header(&seen.header, &old.header);
         // with a name of its own at the same time
-        const struct object_change both = {.to = OTHER, .mtime = &old.header.record.mtime};
+        old.header.record.flags |= SEAL_FLAG_LATE;
+        info.header.record.flags |= SEAL_FLAG_LATE;
+        const struct object_change both = {
+            .to = OTHER, .mtime = &old.header.record.mtime, .flags = SEAL_FLAG_LATE};
         OK(object_rewrite(&r->env, PATH, info.stat.etag, &key, &both, &seen, &err));
         check_renamed(r, &info, &seen, &key, i, sizes[i]);
     }
