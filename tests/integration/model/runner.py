@@ -14,10 +14,12 @@ The mount may differ from the plain directory only so:
      commit there is nothing in the store that could be.
   2. UNREADABLE: what is streamed cannot be read back before its commit (EBUSY; EIO for who opened it O_RDWR later): parts
      of an upload cannot be fetched. Nor can others read what is being written: EBUSY, or what is stored, whole.
+     A large read is several requests: it may give what comes before such an error.
   3. FIXED: full frames behind the head of a streamed file cannot be rewritten or cut off: EIO, which is latched: every
      later write, fsync, ftruncate and close gives EIO, and the name is what it was before the file was opened.
   4. LOOSE: a file opened before its name was renamed, removed or overwritten keeps reading what it was opened on, or reads
-     what stands there now, or gets EIO, EBUSY or ESTALE; never a mixture. Writing through it may be refused.
+     what stands there now, or gets EIO, EBUSY or ESTALE; never a mixture. Writing through it may be refused. One that was
+     opened O_RDWR before truncate(2) changed the file by its name may get EIO for reads until it writes.
   5. DEAD: a file whose writer is killed or exits non-zero with it open becomes what it was before.
   6. LATE: a file of which nothing was written is stored at its release, which is just after the close.
 """
@@ -72,6 +74,7 @@ class Open:
         self.writable = flags & os.O_ACCMODE != os.O_RDONLY
         self.holds = self.writable
         self.loose = self.dead = False
+        self.passed = False  # the file was cut by its name since: a read may say EIO until something is written
 
 
 class Process:
@@ -110,8 +113,9 @@ class Process:
 class Runner:
     """`mount`, `plain`: two directories. `head`: [write] head. `is_plain`: the mount is a plain directory itself."""
 
-    def __init__(self, mount, plain, head, is_plain=False, wrong=None):
+    def __init__(self, mount, plain, head, is_plain=False, wrong=None, streams=True):
         self.roots, self.head, self.is_plain = (mount, plain), head, is_plain
+        self.streams = streams  # False: [write] seek = spool
         self.wrong = wrong  # (operation) -> what the plain directory does instead: to see the harness fail
         self.workers = [Process(self.roots) for _ in range(WORKERS)]
         self.top, self.opened, self.names = "", {}, {}
@@ -310,7 +314,7 @@ class Runner:
         creates, cuts = before is None, bool(flags & os.O_TRUNC)
         if cuts and before:
             for h in self.handles(file):
-                h.loose = True
+                h.loose |= not h.writable or not file.changed
         seen = [s for s in file.stored + [self.content("plain", name)] if s is not None]
         h = self.opened[slot] = Open(file, worker, flags, seen)
         h.holds |= creates
@@ -318,7 +322,7 @@ class Runner:
             file.holders += 1
             file.members.add(worker)
         if creates or cuts:
-            if flags & os.O_ACCMODE == os.O_WRONLY:
+            if flags & os.O_ACCMODE == os.O_WRONLY and self.streams:
                 file.streamed = True
             if cuts:
                 file.top = 0
@@ -350,6 +354,8 @@ class Runner:
         elif self.ask(worker, ("truncate", name, size))[0] != "ok":
             return
         self.truncated(file, worker, size)
+        for h in self.handles(file):
+            h.passed = True
         if not file.holders:
             self.check(file)
 
@@ -378,7 +384,7 @@ class Runner:
         self.changes(file, worker)
 
     def reading(self, h):
-        if h.dead or h.loose:
+        if h.dead or h.loose or h.passed:
             return UNREADABLE | {errno.ESTALE}
         writing = h.file.changed
         return UNREADABLE if writing and (h.file.streamed or not h.writable) else ()
@@ -389,7 +395,17 @@ class Runner:
         if h.dead:
             self.workers[h.worker].ask("mount", ("pread", slot, off, size))
             return
-        self.ask(h.worker, ("pread", slot, off, size), allowed, also)
+        mine = self.workers[h.worker].ask("mount", ("pread", slot, off, size))
+        if mine[0] == "ok" and allowed and mine[1][0] < size:  # several requests: what could be read of it, then the errno
+            rest = self.workers[h.worker].ask("mount", ("pread", slot, off + mine[1][0], size - mine[1][0]))
+            if rest[0] == "errno" and rest[1] in allowed:
+                size = mine[1][0]
+                also = [("ok", files.told(s[off : off + size])) for s in h.seen] if h.loose else []
+        elif mine[0] == "errno" and mine[1] in allowed:
+            return
+        theirs = self.workers[h.worker].ask("plain", ("pread", slot, off, size))
+        if mine != theirs and mine not in also:
+            raise Difference("the mount says %s, the directory %s" % (self.say(mine), self.say(theirs)))
 
     def on_read(self, h, slot, size):
         if h.dead or h.loose or self.reading(h):
@@ -401,7 +417,7 @@ class Runner:
             self.ask(h.worker, ("seek", slot, off, whence))
 
     def on_fstat(self, h, slot):
-        if h.dead:
+        if h.dead or (h.loose and h.file.name is None):
             return
         allowed = {errno.ESTALE, errno.ENOENT, errno.EIO} if h.loose else ()
         self.ask(h.worker, ("fstat", slot), allowed, [("ok", len(s)) for s in h.seen] if h.loose else [])
@@ -417,12 +433,13 @@ class Runner:
         allowed = REFUSED if h.loose else {errno.EIO} if fixes else ()
         answer = self.cut_short(h, op) if fixes and size else self.ask(h.worker, op, allowed)
         if answer is None:
-            if h.loose:
+            if h.loose and not fixes:
                 h.dead = True
                 h.file.holders -= h.holds
                 h.holds = False
             else:
                 self.give_up(h.file)
+        h.passed &= answer is None or answer[0] != "ok"
         return answer is not None and answer[0] == "ok"
 
     def cut_short(self, h, op):
@@ -474,7 +491,7 @@ class Runner:
 
     def copied(self, h, other, worker):
         new = self.opened[other] = Open(h.file, worker, h.flags, h.seen)
-        new.holds, new.loose, new.dead = h.holds, h.loose, h.dead
+        new.holds, new.loose, new.dead, new.passed = h.holds, h.loose, h.dead, h.passed
         h.file.holders += h.holds
 
     def on_give(self, h, slot, other, worker):
