@@ -43,6 +43,21 @@ signal.signal(signal.SIGCHLD, note)
 signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
 """
 
+# one thread writes without end, the other ends the process as it is told on standard input
+THREADS = """
+import os, resource, signal, sys, threading
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+os.write(fd, b"first")
+block = os.urandom(1 << 20)
+def write():
+    while True:
+        os.write(fd, block)
+threading.Thread(target=write, daemon=True).start()
+print("open", threading.enumerate()[1].native_id, flush=True)
+exec(sys.stdin.readline())
+"""
+
 
 class Stuck(Case):
     """What both tests of stuck calls need."""
@@ -210,6 +225,70 @@ class Interrupts(Stuck):
         for child in children:
             self.assertEqual(child.wait(60), 0)
         self.assertEqual(self.stored(), ["0", "1", "2", "3"])
+
+    def threads(self, name):
+        """-> a process one thread of which is stuck in write()"""
+        stuck = self.hang(match=lambda r: r.method in ("PUT", "POST"))
+        child = self.spawn(sys.executable, "-c", THREADS, self.m.make(DAY, name))
+        tid = int(child.stdout.readline().split()[1])
+        self.assertTrue(stuck.happened.wait(30))
+        wait_until(lambda: self.stays_in_fuse(tid))
+        return child
+
+    def stays_in_fuse(self, tid):
+        """At five looks: it is not just between two writes."""
+        for _ in range(5):
+            if not self.in_fuse(tid):
+                return False
+            time.sleep(0.1)
+        return True
+
+    def tell(self, child, text):
+        child.stdin.write(text.encode() + b"\n")
+        child.stdin.flush()
+
+    @case.short
+    def test_threads_of_a_process_that_is_killed(self):
+        for number, how in ((signal.SIGTERM, ""), (signal.SIGQUIT, ""), (signal.SIGABRT, "os.abort()")):
+            name = "threads-%d" % number
+            child = self.threads(name)
+            began = time.monotonic()
+            if how:
+                self.tell(child, how)
+            else:
+                child.send_signal(number)
+            self.assertEqual(child.wait(60), -number)
+            self.assertLess(time.monotonic() - began, GONE_SECONDS)
+            self.nothing_stays(name)
+
+    @case.short
+    def test_threads_of_a_process_that_exits(self):
+        """It ends as it means to: its last write is waited for, and its file is stored if it exits with 0."""
+        for status, stored in ((0, ["exit-0"]), (3, ["exit-0"])):
+            child = self.threads("exit-%d" % status)
+            self.tell(child, "os._exit(%d)" % status)
+            with self.assertRaises(subprocess.TimeoutExpired):
+                child.wait(2)
+            self.front.heal()
+            self.assertEqual(child.wait(60), status)
+            self.assertEqual(self.stored(), stored)
+
+    @case.short
+    def test_the_connection_is_aborted(self):
+        child = self.writer("aborted")
+        control = os.path.join(self.tmp, "control")
+        os.mkdir(control)
+        self.run_ok("mount", "-t", "fusectl", "none", control)
+        try:
+            number = str(os.minor(os.stat(self.m.point).st_dev))
+            with open(os.path.join(control, number, "abort"), "w", encoding="ascii") as f:
+                f.write("1")
+        finally:
+            self.run_ok("umount", control)
+        self.m.wait(60)
+        child.stdin.close()
+        self.assertEqual(child.wait(60), 1)
+        self.assertEqual((self.stored(), self.store.leftovers()), ([], []))
 
     @case.short
     def test_the_daemon_ends_though_calls_are_stuck(self):
