@@ -5,13 +5,16 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdio.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <time.h>
 
 struct worker {
     struct loop *loop;
     unsigned slot;
     pthread_t thread;
     struct fuse_buf buf; // libfuse allocates it at the first read
+    atomic_bool reads, done;
 };
 
 struct loop {
@@ -100,19 +103,18 @@ static void *run_worker(void *arg)
     struct worker *w = arg;
     struct loop *l = w->loop;
     int got = 0;
-    // it is cancelled in its read only, as libfuse's own threads are
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     while (!fuse_session_exited(l->fuse)) {
-        pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+        w->reads = true;
         got = fuse_session_receive_buf(l->fuse, &w->buf);
-        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
-        if (got == -EINTR || got == -EAGAIN)
-            continue;
-        if (got <= 0)
+        w->reads = false;
+        if (got > 0)
+            handle(w);
+        else if (got != -EINTR && got != -EAGAIN)
             break;
-        handle(w);
+        got = 0;
     }
-    end(l, got < 0 ? got : 0);
+    end(l, got);
+    w->done = true;
     return NULL;
 }
 
@@ -130,12 +132,25 @@ int loop_run(struct loop *l, struct err *err)
     return ended_by ? err_errno(err, -ended_by, "the session ended") : 0;
 }
 
+static void nothing(int number)
+{
+    (void)number; // it only interrupts a read
+}
+
+// A thread may have missed a signal that came just before its read. (pthread_cancel would leave its stack poisoned to
+// AddressSanitizer.)
 void loop_join(struct loop *l)
 {
-    for (unsigned i = 0; i < l->count; i++)
-        pthread_cancel(l->workers[i].thread);
-    for (unsigned i = 0; i < l->count; i++)
-        pthread_join(l->workers[i].thread, NULL);
+    for (unsigned i = 0; i < l->count; i++) {
+        struct worker *w = &l->workers[i];
+        while (!w->done) {
+            if (w->reads)
+                pthread_kill(w->thread, SIGUSR1);
+            struct timespec pause = {.tv_nsec = 1000000};
+            nanosleep(&pause, NULL);
+        }
+        pthread_join(w->thread, NULL);
+    }
 }
 
 void loop_stop(struct loop *l)
@@ -161,6 +176,7 @@ int loop_new(const struct loop_conf *conf, struct loop **out, struct err *err)
         free(l);
         return rc;
     }
+    sigaction(SIGUSR1, &(struct sigaction){.sa_handler = nothing}, NULL);
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->changed, NULL);
     *out = l;
