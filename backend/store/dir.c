@@ -8,12 +8,10 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
-#define PUT_LEFT_SECONDS (24 * 60 * 60)
-
-// Puts that a killed process left. A put writes all the time, so a day without is dead, on any host that shares the
-// directory.
+// Puts that a killed process left: a living one holds a lock on its file.
 static void remove_dead_puts(int tmp)
 {
     int fd = openat(tmp, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -24,15 +22,12 @@ static void remove_dead_puts(int tmp)
         close(fd);
         return;
     }
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
     const struct dirent *e;
     while ((e = readdir(dir))) {
-        struct stat st;
-        if (strlen(e->d_name) == DIR_ID_CHARS + 4 &&
-            strcmp(e->d_name + DIR_ID_CHARS, ".put") == 0 &&
-            fstatat(tmp, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
-            now.tv_sec - st.st_mtim.tv_sec > PUT_LEFT_SECONDS)
+        if (strlen(e->d_name) != DIR_ID_CHARS + 4 || strcmp(e->d_name + DIR_ID_CHARS, ".put") != 0)
+            continue;
+        auto_fd int put = openat(tmp, e->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        if (put >= 0 && flock(put, LOCK_EX | LOCK_NB) == 0)
             unlinkat(tmp, e->d_name, 0);
     }
 }

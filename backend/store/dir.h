@@ -5,7 +5,7 @@
 // What a kill -9 may leave in .bakfs-tmp:
 //     ID.key    a symbolic link to "key:KEY" that nobody follows: made and removed in one step, so it is never half
 //     ID.part   the bytes of upload ID; there only while ID.key is, so that every upload can be listed and aborted
-//     ID.put    the bytes of a put; check() removes those that nobody has written to for a day
+//     ID.put    the bytes of a put, locked while its writer lives; check() removes those that are not
 //     lock      its flock is held from looking at the old generation until the new one stands
 // Threads: nothing changes after construction; all state is in the directory.
 #pragma once

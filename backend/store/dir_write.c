@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 
 #define PIECE_BYTES ((size_t)256 << 10)
@@ -155,25 +156,50 @@ int dir_publish(struct dir_store *d, int tmp, int fd, const char *tmp_name, cons
     return 0;
 }
 
+// The file is locked as long as it is written: who finds it unlocked knows that its writer is dead (dir.c). -EAGAIN: that
+// was found in the moment before.
+static int make_put(int tmp, const char *name, const char *key, int *out_fd, struct err *err)
+{
+    auto_fd int fd = openat(tmp, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return dir_fail(err, errno, "put", key);
+    struct stat st;
+    // where there are no locks nobody can lock it to remove it either
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+        return err_set(err, EAGAIN, "put '%s': its temporary file is taken for a dead one", key);
+    if (fstat(fd, &st) < 0)
+        return dir_fail(err, errno, "put", key);
+    if (st.st_nlink == 0)
+        return err_set(err, EAGAIN, "put '%s': its temporary file is removed all the time", key);
+    *out_fd = fd;
+    fd = -1;
+    return 0;
+}
+
 static int open_put(struct dir_store *d, const char *key, int *out_tmp, int *out_fd,
                     char out_name[DIR_ID_CHARS + 8], struct err *err)
 {
     char id[DIR_ID_CHARS + 1];
     int rc = dir_key_check(key, err);
-    if (rc == 0)
-        rc = dir_new_id(id, err);
     auto_fd int tmp = -1;
     if (rc == 0)
         rc = dir_open_tmp(d, &tmp, err);
     if (rc < 0)
         return rc;
-    snprintf(out_name, DIR_ID_CHARS + 8, "%s.put", id);
-    int fd = openat(tmp, out_name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return dir_fail(err, errno, "put", key);
+    rc = -EAGAIN;
+    for (int i = 0; i < PUBLISH_TRIES && rc == -EAGAIN; i++) {
+        rc = dir_new_id(id, err);
+        if (rc < 0)
+            return rc;
+        snprintf(out_name, DIR_ID_CHARS + 8, "%s.put", id);
+        rc = make_put(tmp, out_name, key, out_fd, err);
+    }
+    if (rc == -EAGAIN)
+        return err_set(err, EIO, "put '%s': its temporary file is removed all the time", key);
+    if (rc < 0)
+        return rc;
     *out_tmp = tmp;
     tmp = -1;
-    *out_fd = fd;
     return 0;
 }
 
