@@ -17,6 +17,7 @@
 
 struct journaled {
     char *key, *id; // id "": not known
+    char *to;       // "": an upload, no move
     bool alive;
 };
 
@@ -36,9 +37,12 @@ static int see_line(void *ctx, const struct journal_line *line, bool alive)
         return -ENOMEM;
     all->list = more;
     struct journaled *entry = &more[all->count];
-    *entry = (struct journaled){.key = strdup(line->key), .id = strdup(line->id), .alive = alive};
+    *entry = (struct journaled){.key = strdup(line->key),
+                                .id = strdup(line->id),
+                                .to = strdup(line->kind == JOURNAL_NO_MOVE ? "" : line->to),
+                                .alive = alive};
     all->count++;
-    return entry->key && entry->id ? 0 : -ENOMEM;
+    return entry->key && entry->id && entry->to ? 0 : -ENOMEM;
 }
 
 static void journals_done(struct journals *all)
@@ -46,6 +50,7 @@ static void journals_done(struct journals *all)
     for (size_t i = 0; i < all->count; i++) {
         free(all->list[i].key);
         free(all->list[i].id);
+        free(all->list[i].to);
     }
     free(all->list);
 }
@@ -71,10 +76,13 @@ void doctor_journals(struct doctor *d)
     uint64_t dead = 0;
     if (!read_journals(d, &all))
         return;
-    for (size_t i = 0; i < all.count; i++)
-        if (!all.list[i].alive && doctor_shows(d, &dead))
+    for (size_t i = 0; i < all.count; i++) {
+        const struct journaled *entry = &all.list[i];
+        if (!entry->alive && doctor_shows(d, &dead))
             doctor_tell(d, DOCTOR_NOTE, "the next mount ends what it left", "bakfs mount",
-                        "a daemon was killed while it worked on %s", all.list[i].key);
+                        "a daemon was killed while it %s %s%s%s", *entry->to ? "moved" : "stored",
+                        entry->key, *entry->to ? " to " : "", entry->to);
+    }
     doctor_more(d, dead, "in journals of daemons that were killed");
     if (dead == 0)
         doctor_tell(d, DOCTOR_OK, NULL, NULL, "no daemon of this host left work behind");
@@ -92,7 +100,7 @@ static bool is_live(const struct orphans *o, const struct store_upload *upload)
 {
     for (size_t i = 0; i < o->journals.count; i++) {
         const struct journaled *entry = &o->journals.list[i];
-        if (entry->alive && strcmp(entry->key, upload->key) == 0 &&
+        if (entry->alive && !*entry->to && strcmp(entry->key, upload->key) == 0 &&
             (!*entry->id || strcmp(entry->id, upload->id) == 0))
             return true;
     }

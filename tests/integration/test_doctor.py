@@ -162,7 +162,7 @@ class Findings(Doctor):
                 pass
         key = DAY + "/orders.sql.zst.age"
         found = self.examine(m, "--fix")
-        self.assertIn(("note", "a daemon was killed while it worked on " + key), found)
+        self.assertIn(("note", "a daemon was killed while it stored " + key), found)
         self.assertEqual(self.store.uploads(), [key])
         if self.kind == "dir":
             tmp = os.path.join(self.store.root, ".bakfs-tmp")

@@ -221,7 +221,15 @@ static void test_live_journal(void **state)
     journal_leave(entry);
     journal_close(journal); // as if it had been killed
     run(doctor_journals);
-    says("note     a daemon was killed while it worked on " OURS);
+    says("note     a daemon was killed while it stored " OURS);
+    assert_int_equal(journal_open(dir.path, &journal, NULL), 0);
+    struct journal_move move = {.kind = JOURNAL_MOVE_DIR, .from = "db1/a", .to = "db1/b"};
+    assert_int_equal(journal_move(journal, store, &move, &entry, NULL), 0);
+    journal_leave(entry);
+    journal_close(journal);
+    run(doctor_journals);
+    says("note     a daemon was killed while it moved db1/a to db1/b: the next mount");
+    says("a daemon was killed while it stored " OURS);
     run(doctor_orphans);
     assert_int_equal(uploads(), 0);
 }
