@@ -59,7 +59,9 @@ static int open_writer(struct stack *stack, struct handle *h, const struct node 
     int rc = claims_take(stack->claims, &claim, err);
     if (rc)
         return rc;
-    rc = begin_writer(stack, h, node, fi, tid, old, err);
+    // renamed while it waited: the kernel looks again
+    rc = strcmp(h->path, node->path) == 0 ? begin_writer(stack, h, node, fi, tid, old, err)
+                                          : err_set(err, ESTALE, "it was renamed just now");
     claims_drop(stack->claims, &claim);
     return rc;
 }

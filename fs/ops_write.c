@@ -80,7 +80,12 @@ static int begin_change(struct stack *stack, struct node *node, pid_t tid, pid_t
             rc = claims_take(stack->claims, &claim, err);
         if (rc)
             return rc;
-        rc = begin_over(stack, node, &old, &begin, emptied, out, err);
+        // renamed, or given another time, while it waited: once more with what it is now
+        struct tree_stat now = nodes_stat(stack->nodes, node);
+        rc = strcmp(begin.path, node->path) != 0 ||
+                     strcmp(now.info.stat.etag, old.info.stat.etag) != 0
+                 ? -EBUSY
+                 : begin_over(stack, node, &old, &begin, emptied, out, err);
         claims_drop(stack->claims, &claim);
         if (rc != -EBUSY)
             return rc == -ESTALE || rc == -ENOENT ? err_set(err, EIO, "it is not there any more")
