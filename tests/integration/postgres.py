@@ -14,7 +14,7 @@ def as_postgres(*command, **how):
 
 # many tables are dumped in one transaction
 OPTIONS = ("-c listen_addresses= -c fsync=off -c full_page_writes=off -c max_wal_size=8GB -c shared_buffers=256MB "
-           "-c max_locks_per_transaction=512")
+           "-c max_locks_per_transaction=512 -c wal_keep_size=2GB")
 
 
 class Postgres:
