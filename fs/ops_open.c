@@ -13,11 +13,10 @@
 static bool is_wal(const char *path)
 {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    const char *partial = strrchr(name, '.');
+    bool partial = strspn(name, "0123456789ABCDEF") == 24 && strcmp(name + 24, ".partial") == 0;
     size_t dir = (size_t)(name - path), len = strlen("/pg_wal/");
     return strncmp(name, "pg_wal.tar", strlen("pg_wal.tar")) == 0 ||
-           (dir >= len && memcmp(path + dir - len, "/pg_wal/", len) == 0) ||
-           (partial && strcmp(partial, ".partial") == 0);
+           (dir >= len && memcmp(path + dir - len, "/pg_wal/", len) == 0) || partial;
 }
 
 // Must the whole file lie in the spool?
