@@ -4,6 +4,7 @@
 #include "backend/base/scope.h"
 #include "conf/keys.h"
 #include "tools/cli.h"
+#include "tools/mounted.h"
 #include "tools/verb.h"
 
 #include <errno.h>
@@ -141,6 +142,9 @@ void doctor_progress(const struct doctor *d, const char *what, uint64_t count)
 
 static void run_checks(struct doctor *d)
 {
+    // some need it before its turn to be told
+    d->mounted = mounted_check(d->conf->mount.point, NULL) == 0 &&
+                 daemon_status_read(d->conf->mount.point, &d->daemon, NULL) == 0;
     for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
         d->group = checks[i].group;
         checks[i].run(d);

@@ -58,6 +58,12 @@ void doctor_progress(const struct doctor *, const char *what,
 // --- doctor_conf.c ---
 void doctor_files(struct doctor *);
 void doctor_keys(struct doctor *);
+// Is the mount there, and read-only? Then nothing is tried that writes.
+static inline bool doctor_read_only(const struct doctor *d)
+{
+    return d->mounted && d->daemon.read_only;
+}
+
 // --- doctor_store.c ---
 void doctor_reach(struct doctor *); // sets d->store and d->now; the others need it
 void doctor_clock(struct doctor *);

@@ -64,7 +64,8 @@ static int try_write(struct doctor *d, struct err *err)
 
 void doctor_write(struct doctor *d)
 {
-    if (!d->store || (clock_apart_ms(d) > CLOCK_PROBLEM_MS && !d->conf->store.ignore_clock))
+    if (!d->store || doctor_read_only(d) ||
+        (clock_apart_ms(d) > CLOCK_PROBLEM_MS && !d->conf->store.ignore_clock))
         return; // that is told already
     struct err err;
     if (try_write(d, &err) == 0)
@@ -75,7 +76,7 @@ void doctor_write(struct doctor *d)
 
 void doctor_conditions(struct doctor *d)
 {
-    if (!d->store)
+    if (!d->store || doctor_read_only(d))
         return;
     struct probe found;
     struct err err;

@@ -174,6 +174,16 @@ class Findings(Doctor):
                 self.examine(m, "--fix")
                 self.assertEqual(self.store.uploads(), [] if gone else [key])
 
+    @case.short
+    def test_read_only(self):
+        """Nothing is tried that writes."""
+        m = self.well(options=["-o", "ro"])
+        found = self.examine(m)
+        self.assertIn(("ok", "mounted at %s, read-only" % m.point), found)
+        self.assertNotIn(("ok", "it can be written"), found)
+        self.assertEqual(self.store.keys(), [])
+        self.assertEqual([n for n in os.listdir(m.state) if n.startswith("conditions-")], [])
+
     def test_updatedb_is_left_out_or_absent(self):
         m = self.well()
         found = [what for level, what in self.examine(m) if "updatedb" in what]

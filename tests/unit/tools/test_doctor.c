@@ -521,6 +521,11 @@ static void test_facts(void **state)
 static void test_conditions(void **state)
 {
     (void)state;
+    d.mounted = d.daemon.read_only = true;
+    run(doctor_conditions);
+    run(doctor_write);
+    assert_int_equal(d.findings, 0); // nothing is tried
+    d.mounted = false;
     run(doctor_conditions);
     says("ok       conditions of requests are honoured");
     store->limits.complete_conditions = false;
