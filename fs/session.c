@@ -11,8 +11,11 @@
 #include <fcntl.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
 
 #define READ_AHEAD_KIB "1024"
 #define TAKEDOWN_MS 10000 // once there is nothing left to wait for
@@ -162,23 +165,32 @@ static void killed(void *ctx, uint32_t opcode, uint64_t ino, pid_t group, int si
         writers_doom(s->stack->writers, ino, group, signal, is_write);
 }
 
-static void unmount(void *ctx)
+// No dead mount stays behind. The library would close what the threads still read from.
+static void detach(void *ctx)
 {
-    struct session *s = ctx;
-    fuse_session_unmount(s->fuse); // no dead mount stays behind
+    const struct session *s = ctx;
+    if (umount2(s->point, UMOUNT_NOFOLLOW | MNT_DETACH) == 0 || geteuid() == 0)
+        return;
+    pid_t child;
+    char *argv[] = {(char[]){"fusermount3"}, (char[]){"-uqz"}, (char[]){"--"}, strdup(s->point),
+                    NULL};
+    if (argv[3] && posix_spawnp(&child, argv[0], NULL, NULL, argv, environ) == 0)
+        waitpid(child, NULL, 0);
+    free(argv[3]);
 }
 
-// Serves until the end has come, and waits for the calls that are still being handled.
 static int run_loop(struct session *s, struct err *err)
 {
     int rc = loop_run(s->loop, err);
+    s->ended = true;
     // a file may be waited for as long as [mount] drain_deadline says, after SIGTERM and umount alike
     uint64_t drain_ms = s->drained ? 0 : s->stack->conf->mount.drain_deadline_ms;
-    takedown_begin(drain_ms + TAKEDOWN_MS, unmount, s);
-    loop_join(s->loop);
+    // who unmounted it may have mounted something else there
+    takedown_begin(drain_ms + TAKEDOWN_MS, s->drained ? detach : NULL, s);
     return rc;
 }
 
+// Serves until the end has come, and waits for the calls that are still being handled.
 static int serve(struct session *s, struct err *err)
 {
     int rc = pthread_create(&s->herald, NULL, run_herald, s);
@@ -187,7 +199,6 @@ static int serve(struct session *s, struct err *err)
     rc = pthread_create(&s->watcher, NULL, run_watcher, s);
     if (!rc) {
         rc = run_loop(s, err);
-        s->ended = true;
         pthread_kill(s->watcher, SIGHUP); // ends its wait
         pthread_join(s->watcher, NULL);
     } else {
@@ -196,6 +207,7 @@ static int serve(struct session *s, struct err *err)
     s->ended = true;
     sem_post(&s->served);
     pthread_join(s->herald, NULL);
+    loop_join(s->loop);
     return rc;
 }
 

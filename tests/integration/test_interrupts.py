@@ -286,6 +286,7 @@ class Interrupts(Stuck):
         finally:
             self.run_ok("umount", control)
         self.m.wait(60)
+        self.m.kill()  # takes the dead mount away
         child.stdin.close()
         self.assertEqual(child.wait(60), 1)
         self.assertEqual((self.stored(), self.store.leftovers()), ([], []))
