@@ -307,6 +307,54 @@ static void *read_all(void *arg)
     return result;
 }
 
+// Sealed chunks that are passed on as they are: right where they stand, wrong anywhere else.
+static void test_chunks_check(void **state)
+{
+    (void)state;
+    const size_t sealed = SEAL_CHUNK_SEALED_BYTES;
+    for (size_t i = 0; i < EDGES; i++) {
+        struct memory memory = {0};
+        struct seal_header header;
+        struct seal_opened opened;
+        struct identity *identity = fixed_identity();
+        struct sink *sink = new_sink(&memory, 0, 1);
+        assert_int_equal(seal(sink, edges[i], NO_FRONT, CHUNK, NULL), 0);
+        sink_free(sink);
+        assert_int_equal(seal_header_parse(memory.bytes, memory.len, &header, NULL), 0);
+        assert_int_equal(seal_header_open(memory.bytes, memory.len,
+                                          &(struct identities){&identity, 1}, &opened, NULL),
+                         0);
+        identity_free(identity);
+        const uint8_t *key = opened.file_key, *nonce = memory.bytes + header.len;
+        uint8_t *payload = memory.bytes + header.len + SEAL_NONCE_BYTES;
+        size_t len = memory.len - header.len - SEAL_NONCE_BYTES;
+        size_t before_last = (len - 1) / sealed * sealed;
+
+        assert_int_equal(seal_chunks_check(key, nonce, 0, payload, len, true, NULL), 0);
+        assert_int_equal(seal_chunks_check(key, nonce, 0, payload, before_last, false, NULL), 0);
+        assert_int_equal(seal_chunks_check(key, nonce, before_last / sealed, payload + before_last,
+                                           len - before_last, true, NULL),
+                         0);
+        assert_int_equal(seal_chunks_check(key, nonce, 0, payload, len, false, NULL), -EBADMSG);
+        assert_int_equal(seal_chunks_check(key, nonce, 0, payload, before_last, true, NULL),
+                         -EBADMSG);
+        assert_int_equal(seal_chunks_check(key, nonce, 0, payload, len - 1, true, NULL), -EBADMSG);
+        assert_int_equal(seal_chunks_check(key, nonce, 1, payload, len, true, NULL), -EBADMSG);
+        assert_int_equal(seal_chunks_check(key, payload, 0, payload, len, true, NULL), -EBADMSG);
+        for (size_t at = 0; at < len; at += len < 4096 ? 1 : 30011) {
+            struct err err = {0};
+            payload[at] ^= 4;
+            assert_int_equal(seal_chunks_check(key, nonce, 0, payload, len, true, &err), -EBADMSG);
+            char word[32];
+            snprintf(word, sizeof(word), "chunk %zu ", at / sealed + 1);
+            assert_non_null(strstr(err.text, word));
+            payload[at] ^= 4;
+        }
+        seal_opened_done(&opened);
+        memory_done(&memory);
+    }
+}
+
 static void test_threads(void **state)
 {
     (void)state;
@@ -347,6 +395,7 @@ int main(void)
         cmocka_unit_test(test_ranges),
         cmocka_unit_test(test_flipped),
         cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_chunks_check),
         cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
