@@ -5,6 +5,8 @@
 #include "tests/unit/backend/rig.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 // What is fetched of an object.
@@ -322,6 +324,57 @@ static void test_replaced_meanwhile(void **state)
     }
 }
 
+struct found {
+    char key[STORE_KEY_BYTES + 1], id[STORE_UPLOAD_ID_BYTES];
+};
+
+static int see_upload(void *ctx, const struct store_upload *upload)
+{
+    struct found *found = ctx;
+    snprintf(found->key, sizeof(found->key), "%s", upload->key);
+    snprintf(found->id, sizeof(found->id), "%s", upload->id);
+    return 0;
+}
+
+// Somebody takes the upload for dead before it has a part: it is begun anew.
+static void test_aborted_by_another(void **state)
+{
+    struct rig *r = *state;
+    struct replacing p = {.rig = r};
+    struct workers *one; // so that nothing is put while the copy is held
+    assert_int_equal(workers_new("one", 1, 8, &one, NULL), 0);
+    r->env.upload.uploaders = one;
+    p.old = rig_write(r, PATH, 1, large, &p.key);
+    fault_store_hold(r->store, FAULT_COPY_PART);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, rewrite_thread, &p), 0);
+    fault_store_wait_held(r->store, 1);
+    struct found found = {0};
+    OK(r->files->ops->list_uploads(r->files, "", see_upload, &found, &err));
+    OK(r->files->ops->upload_abort(r->files, found.key, found.id, &err));
+    fault_store_release(r->store);
+    pthread_join(thread, NULL);
+    assert_int_equal(p.rc, 0);
+    rig_holds(r, PATH, NULL, 1, large);
+    assert_int_equal(rig_uploads(r), 0);
+
+    // but a source that is gone is gone
+    struct object_info info;
+    OK(object_probe(r->files, PATH OBJECT_SUFFIX, NULL, &info, &err));
+    p.old = info;
+    fault_store_hold(r->store, FAULT_UPLOAD_BEGIN);
+    assert_int_equal(pthread_create(&thread, NULL, rewrite_thread, &p), 0);
+    fault_store_wait_held(r->store, 1);
+    OK(r->files->ops->remove(r->files, PATH OBJECT_SUFFIX, NULL, &err));
+    fault_store_release(r->store);
+    pthread_join(thread, NULL);
+    assert_int_equal(p.rc, -ENOENT);
+    assert_true(rig_absent(r, PATH));
+    assert_int_equal(rig_uploads(r), 0);
+    r->env.upload.uploaders = r->uploaders;
+    workers_free(one);
+}
+
 // A store that does not copy parts: the same object, by another way.
 static void test_relayed(void **state)
 {
@@ -431,9 +484,16 @@ int main(int argc, char **argv)
 {
     (void)argv;
     const struct CMUnitTest any[] = {
-        TEST(test_small),      TEST(test_large),    TEST(test_new_time),
-        TEST(test_unlock),     TEST(test_refusals), TEST(test_many_recipients),
-        TEST(test_conditions), TEST(test_relayed),  TEST(test_replaced_meanwhile),
+        TEST(test_small),
+        TEST(test_large),
+        TEST(test_new_time),
+        TEST(test_unlock),
+        TEST(test_refusals),
+        TEST(test_many_recipients),
+        TEST(test_conditions),
+        TEST(test_relayed),
+        TEST(test_aborted_by_another),
+        TEST(test_replaced_meanwhile),
         TEST(test_damage),
     };
     // these say what the limits of the store are
