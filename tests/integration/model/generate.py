@@ -38,6 +38,8 @@ class Sequence:
         self.dice = random.Random(seed)
         self.far = self.dice.random() < 0.04
         self.open = {}  # slot: what it was opened with, if that succeeds
+        self.named = {}  # slot: what it opened
+        self.made = []  # names that are there, if all that should succeed did
         self.recent = "a"
 
     def pick(self, weighted):
@@ -48,11 +50,19 @@ class Sequence:
             self.recent = self.dice.choice(NAMES)
         return self.recent
 
+    def there(self):
+        """A name that is there, rather one that nobody has open."""
+        idle = [n for n in self.made if n not in self.named.values()]
+        if idle and self.dice.random() < 0.7:
+            return self.dice.choice(idle)
+        return self.dice.choice(self.made) if self.made and self.dice.random() < 0.8 else self.name()
+
     def worker(self):
         return self.dice.randrange(WORKERS)
 
-    def slot(self, writable=None):
-        fit = [s for s, flags in self.open.items() if writable is None or bool(flags & os.O_ACCMODE) == writable]
+    def slot(self, but=None):
+        """One that is open, rather not with the access mode `but`."""
+        fit = [s for s, flags in self.open.items() if flags & os.O_ACCMODE != but]
         if not fit or self.dice.random() < 0.03:
             fit = list(self.open) or list(range(SLOTS))
         return self.dice.choice(fit)
@@ -83,26 +93,33 @@ class Sequence:
             what = "open"
         if what == "open":
             slot, flags = self.free(), self.pick(MODES)
-            self.open[slot] = flags
-            return what, self.worker(), slot, self.name(), flags
+            name = self.name() if flags & os.O_CREAT else self.there()
+            if flags & os.O_CREAT and name not in self.made:
+                self.made.append(name)
+            if name in self.made:
+                self.open[slot], self.named[slot] = flags, name
+            return what, self.worker(), slot, name, flags
         if what in ("write", "pwrite"):
             place = (self.offset(),) if what == "pwrite" else ()
-            return (what, self.slot(True)) + place + (self.size(), self.kind())
+            return (what, self.slot(os.O_RDONLY)) + place + (self.size(), self.kind())
         if what == "pread":
-            return what, self.slot(), self.offset(), self.size()
+            return what, self.slot(os.O_WRONLY), self.offset(), self.size()
         if what == "read":
-            return what, self.slot(), self.size()
+            return what, self.slot(os.O_WRONLY), self.size()
         if what == "seek":
             return what, self.slot(), self.offset() if dice.random() < 0.5 else 0, dice.choice((os.SEEK_SET, os.SEEK_END))
         if what == "ftruncate":
-            return what, self.slot(True), self.offset()
+            return what, self.slot(os.O_RDONLY), self.offset()
         if what in ("dup", "give"):
             slot, other = self.slot(), self.free()
-            self.open.setdefault(other, self.open.get(slot, 0))
+            if slot in self.open:
+                self.open.setdefault(other, self.open[slot])
+                self.named.setdefault(other, self.named[slot])
             return (what, slot, other) if what == "dup" else (what, slot, other, self.worker())
         if what == "close":
             slot = self.slot()
             self.open.pop(slot, None)
+            self.named.pop(slot, None)
             return what, slot
         if what in ("fsync", "fstat"):
             return what, self.slot()
@@ -113,18 +130,32 @@ class Sequence:
         if what in ("exit", "kill"):
             return what, worker, dice.choice((0, 0, 1)) if what == "exit" else dice.choice((9, 15))
         if what == "truncate":
-            return what, worker, self.name(), self.offset()
+            return what, worker, self.there(), self.offset()
         if what == "rename":
             if dice.random() < 0.25:
                 return what, worker, dice.choice(DIRS), dice.choice(DIRS)
-            return what, worker, self.name(), dice.choice(NAMES)
+            name, other = self.there(), dice.choice(NAMES)
+            self.made = [n for n in self.made if n not in (name, other)] + [other]
+            return what, worker, name, other
         if what in ("mkdir", "rmdir"):
             return what, worker, dice.choice(DIRS)
         if what == "list":
             return what, worker, dice.choice(DIRS + (".",))
-        return what, worker, self.name()
+        name = self.there()
+        if what == "unlink" and name in self.made:
+            self.made.remove(name)
+        return what, worker, name
+
+    def stored(self):
+        """One that is there from the start."""
+        name = self.name()
+        self.made.append(name)
+        return [("open", 0, 0, name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), ("write", 0, self.size(), self.kind()), ("close", 0)]
 
 
 def sequence(seed):
     made = Sequence(seed)
-    return [("mkdir", 0, "d")] + [made.operation() for _ in range(made.dice.randrange(5, 40))]
+    ops = [("mkdir", 0, "d"), ("mkdir", 0, "e")][: made.dice.randrange(1, 3)]
+    for _ in range(made.dice.randrange(3)):
+        ops += made.stored()
+    return ops + [made.operation() for _ in range(made.dice.randrange(5, 36))]
