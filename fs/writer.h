@@ -70,6 +70,11 @@ int writers_begin(struct writers *, const struct writer_begin *, struct writer *
 // `opener` as above.
 struct writer *writers_join(struct writers *, const char *path, uint64_t ino, pid_t tid,
                             pid_t opener);
+// What the file that is being written under `path` replaces, "" for a new one. False: nothing is being written.
+bool writers_base(struct writers *, const char *path, char out_etag[STORE_ETAG_BYTES]);
+// writers_join, if that is what it replaces still.
+struct writer *writers_join_over(struct writers *, const char *path, const char *base, uint64_t ino,
+                                 pid_t tid, pid_t opener);
 bool writers_is_writing(struct writers *, const char *path);
 bool writers_is_writing_below(struct writers *, const char *dir);
 // An empty file is stored by its release, which comes a moment after the close that its program saw return. Waits for those

@@ -269,11 +269,28 @@ static bool join(struct writer *w, uint64_t ino, pid_t tid, pid_t opener)
     return true;
 }
 
+bool writers_base(struct writers *all, const char *path, char out_etag[STORE_ETAG_BYTES])
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&all->lock);
+    const struct writer *w = find(all, path);
+    if (w)
+        memcpy(out_etag, w->if_match, sizeof(w->if_match));
+    return w != NULL;
+}
+
 struct writer *writers_join(struct writers *all, const char *path, uint64_t ino, pid_t tid,
                             pid_t opener)
 {
+    return writers_join_over(all, path, NULL, ino, tid, opener);
+}
+
+struct writer *writers_join_over(struct writers *all, const char *path, const char *base,
+                                 uint64_t ino, pid_t tid, pid_t opener)
+{
     pthread_mutex_lock(&all->lock);
     struct writer *w = find(all, path);
+    if (w && base && strcmp(w->if_match, base) != 0)
+        w = NULL;
     if (w)
         w->handles++;
     pthread_mutex_unlock(&all->lock);
