@@ -23,7 +23,36 @@ BATCH = 100  # sequences whose contents are compared again by a second mount
 CONF = {"write": {"head": "1M"}, "limits": {"memory": "64M"}}
 
 # Sequences that failed once.
-REGRESSIONS = []
+W, R, RW, CREAT, TRUNC, APPEND = os.O_WRONLY, os.O_RDONLY, os.O_RDWR, os.O_CREAT, os.O_TRUNC, os.O_APPEND
+REGRESSIONS = [
+    ("written through a handle of a file that was removed, while another is made under its name", [
+        ("open", 0, 0, "c", W | CREAT | TRUNC), ("close", 0), ("open", 0, 4, "c", RW), ("unlink", 0, "c"),
+        ("open", 0, 2, "c", RW | CREAT), ("pwrite", 4, 5020, 1048576, 686), ("pwrite", 2, 0, 10, 1), ("close", 4),
+    ]),
+    ("written through a handle of a file that was renamed", [
+        ("mkdir", 0, "d"), ("open", 1, 0, "a", RW | CREAT), ("close", 0), ("open", 0, 1, "a", RW), ("rename", 0, "a", "d/b"),
+        ("pwrite", 1, 0, 1048577, 33), ("stat", 1, "d/b"), ("close", 1), ("stat", 1, "d/b"), ("stat", 1, "a"),
+    ]),
+    ("a rewrite across the end of the head, by a duplicate", [
+        ("open", 0, 1, "a", W | CREAT | TRUNC), ("open", 1, 3, "a", W | CREAT | APPEND), ("write", 3, 461, 489),
+        ("open", 1, 5, "a", RW | CREAT | TRUNC), ("close", 5), ("close", 3), ("write", 1, 1048575, 854),
+        ("pwrite", 1, 65536, 3145727, 283), ("dup", 1, 2), ("close", 1), ("write", 2, 7319, 776),
+    ]),
+    ("a write across the end of the head that is taken in part", [
+        ("open", 1, 2, "b", W | CREAT), ("write", 2, 3145728, 129), ("pwrite", 2, 5471, 3145728, 437),
+    ]),
+    ("cut by its name while it is open", [
+        ("open", 1, 1, "a", RW | CREAT), ("exit", 1, 0), ("open", 1, 5, "a", RW), ("truncate", 1, "a", 65535),
+        ("pwrite", 5, 4096, 65536, 8), ("pread", 5, 0, 100000),
+    ]),
+    ("read back while it is streamed", [
+        ("open", 1, 5, "c", W | CREAT), ("open", 0, 0, "c", RW | CREAT), ("write", 0, 2097152, 715), ("pread", 0, 65537, 3145727),
+    ]),
+    ("a reader of a file that was given up, and made anew", [
+        ("open", 0, 4, "a", W | CREAT | TRUNC), ("open", 0, 5, "a", R), ("pwrite", 4, 1050910, 1048577, 395),
+        ("pwrite", 4, 65536, 1048576, 929), ("open", 0, 0, "a", RW | CREAT), ("write", 0, 2045, 192), ("pread", 5, 0, 100),
+    ]),
+]
 
 
 class Sequences:

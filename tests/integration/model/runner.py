@@ -19,7 +19,8 @@ The mount may differ from the plain directory only so:
      later write, fsync, ftruncate and close gives EIO, and the name is what it was before the file was opened.
   4. LOOSE: a file opened before its name was renamed, removed or overwritten keeps reading what it was opened on, or reads
      what stands there now, or gets EIO, EBUSY or ESTALE; never a mixture. Writing through it may be refused. One that was
-     opened O_RDWR before truncate(2) changed the file by its name may get EIO for reads until it writes.
+     opened O_RDWR before truncate(2) changed the file by its name may get EIO for reads until it writes. What is written through
+     one that was renamed since is seen under the new name when it is stored: until then stat says what is stored.
   5. DEAD: a file whose writer is killed or exits non-zero with it open becomes what it was before.
   6. LATE: a file of which nothing was written is stored at its release, which is just after the close.
 """
@@ -53,6 +54,7 @@ class File:
 
     def __init__(self, name, stored):
         self.name, self.stored = name, [stored]
+        self.was = None  # its name, when it was given up
         self.holders = 0  # open files that keep it from its commit
         self.streamed = self.changed = self.written = self.shared = False
         self.top = 0  # end of what was written
@@ -294,7 +296,7 @@ class Runner:
             with open(path, "wb") as f:
                 f.write(seen)
             self.names[file.name] = File(file.name, seen)
-        file.name, file.holders = None, 0
+        file.was, file.name, file.holders = file.name, None, 0
 
     def is_writing(self, name):
         below = name + "/"
@@ -329,7 +331,9 @@ class Runner:
             self.changes(file, worker, False)
 
     def on_stat(self, worker, name):
-        self.ask(worker, ("stat", name))
+        file = self.names.get(name)
+        loose = file and any(h.loose and h.holds for h in self.handles(file))
+        self.ask(worker, ("stat", name), (), [("ok", len(s or b"")) for s in file.stored] if loose else [])
 
     def on_list(self, worker, name):
         self.ask(worker, ("list", name))
@@ -391,6 +395,8 @@ class Runner:
 
     def on_pread(self, h, slot, off, size):
         allowed = self.reading(h)
+        if h.loose and h.file.was in self.names:  # made anew
+            h.seen = h.seen + [self.content("plain", h.file.was)]
         also = [("ok", files.told(s[off : off + size])) for s in h.seen] if h.loose else []
         if h.dead:
             self.workers[h.worker].ask("mount", ("pread", slot, off, size))
