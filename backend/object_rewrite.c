@@ -199,6 +199,10 @@ int object_rewrite(const struct object_env *env, const char *from, const char *e
         rc = object_store_key(change->to, w.to_key, &own);
     if (rc == 0)
         rc = fetch(&w, etag, &own);
+    // counted while it is there; where there is no room others wait or spill, not this
+    uint64_t counted = rc == 0 ? w.head.len : 0;
+    if (!blocks_reserve(env->upload.blocks, counted))
+        counted = 0;
     if (rc == 0 && strcmp(w.from_key, w.to_key) == 0)
         w.cond = (struct store_cond){.if_match = w.head.stat.etag}; // nothing else may go
     if (rc == 0)
@@ -208,5 +212,6 @@ int object_rewrite(const struct object_env *env, const char *from, const char *e
     if (rc == 0)
         *out = (struct object_info){.stat = stat, .header = w.head.header};
     object_head_done(&w.head);
+    blocks_unreserve(env->upload.blocks, counted);
     return rc ? err_copy(err, &own) : 0;
 }
