@@ -8,7 +8,7 @@ import threading
 import unittest
 
 import case
-from case import MIB, Case, both_stores, wait_until
+from case import MIB, Case, both_stores
 from postgres import Postgres
 
 DAY = "db1/2024-11-22"
@@ -178,6 +178,7 @@ class Custom(Ways):
         pg.run("pg_restore", "-e", "-t", "t%d" % (count // 2), "-d", target, path)
         self.assertEqual(pg.query(target, "select count(*) from pg_tables where schemaname = 'public'"), "1")
 
+    @case.short
     def test_5000_tables(self):
         self.many_tables(5000, False)
 
