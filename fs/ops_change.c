@@ -1,3 +1,4 @@
+#include "backend/base/log.h"
 #include "fs/ops.h"
 #include "fs/path.h"
 #include "fs/rename.h"
@@ -125,7 +126,8 @@ void on_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t t
         !ops_child(req, ops_node(req, to_parent), to_name, to))
         return;
     struct err err;
-    int rc = ops_check_writable(stack, &err);
+    // what was written while the mount goes away may still get its name
+    int rc = stack->conf->mount.read_only ? err_set(&err, EROFS, "mounted read-only") : 0;
     if (!rc && (ops_node(req, parent)->kind != NODE_DIR ||
                 ops_node(req, to_parent)->kind != NODE_DIR || is_virtual(path) || is_virtual(to)))
         rc = err_set(&err, EPERM, "what stands here is made by the daemon");
@@ -137,6 +139,8 @@ void on_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t t
         ops_refuse(req, "rename", path, rc, rc == -EEXIST || rc == -ENOTEMPTY ? NULL : &err);
     else
         fuse_reply_err(req, 0);
+    if (!rc)
+        log_info("renamed path=%s to=%s", path, to);
 }
 
 void on_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t dev)

@@ -206,6 +206,10 @@ static int ask(struct stack *stack, const char *dir, bool *out, struct err *err)
             note(&n, &files.list[i].info);
     }
     below_done(&files);
+    if (rc == -EACCES) { // may not list: what is late keeps nothing movable
+        *out = true;
+        return 0;
+    }
     if (rc)
         return err_prefix(err, "look how old '%s' is", dir);
     struct timespec by = judged_by(&n);
