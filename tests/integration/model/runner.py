@@ -19,7 +19,7 @@ The mount may differ from the plain directory only so:
      later write, fsync, ftruncate and close gives EIO, and the name is what it was before the file was opened.
   4. LOOSE: a file opened before its name was renamed, removed or overwritten keeps reading what it was opened on, or reads
      what stands there now, or gets EIO, EBUSY or ESTALE; never a mixture. Writing through it may be refused. One that was
-     opened O_RDWR before truncate(2) changed the file by its name may get EIO for reads until it writes. What is written through
+     opened before truncate(2) changed the file by its name may get EIO. What is written through
      one that was renamed since is seen under the new name when it is stored: until then stat says what is stored.
   5. DEAD: a file whose writer is killed or exits non-zero with it open becomes what it was before.
   6. LATE: a file of which nothing was written is stored at its release, which is just after the close.
@@ -76,7 +76,7 @@ class Open:
         self.writable = flags & os.O_ACCMODE != os.O_RDONLY
         self.holds = self.writable
         self.loose = self.dead = False
-        self.passed = False  # the file was cut by its name since: a read may say EIO until something is written
+        self.passed = False  # the file was cut by its name since
 
 
 class Process:
@@ -357,9 +357,14 @@ class Runner:
                 return
         elif self.ask(worker, ("truncate", name, size))[0] != "ok":
             return
+        was_changed = file.changed
         self.truncated(file, worker, size)
         for h in self.handles(file):
             h.passed = True
+        if not was_changed:  # stored when it returns
+            file.stored, file.changed = [self.content("plain", name)], False
+            if self.content("mount", name) != file.stored[0]:
+                raise Difference("'%s' is not what truncate made of it" % name)
         if not file.holders:
             self.check(file)
 
@@ -436,10 +441,10 @@ class Runner:
                 raise Difference("a failed file took a change: %s" % self.say(mine))
             return False
         fixes = self.may_fix(h.file, off, size)
-        allowed = REFUSED if h.loose else {errno.EIO} if fixes else ()
+        allowed = REFUSED if h.loose or h.passed else {errno.EIO} if fixes else ()
         answer = self.cut_short(h, op) if fixes and size else self.ask(h.worker, op, allowed)
         if answer is None:
-            if h.loose and not fixes:
+            if (h.loose or h.passed) and not fixes:
                 h.dead = True
                 h.file.holders -= h.holds
                 h.holds = False
