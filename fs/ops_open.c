@@ -46,10 +46,20 @@ static int begin_writer(struct stack *stack, struct handle *h, const struct node
     return rc;
 }
 
-// Starts or joins what is written under the handle's path: a new file, or an old one cut to nothing.
+// Is the handle's path still the node's, and in the directory it is made in? A rename may have come in between.
+static bool leads_there(const struct handle *h, const struct node *node, const struct node *parent)
+{
+    const char *dir = parent ? parent->path : "";
+    size_t len = strlen(dir);
+    return strcmp(h->path, node->path) == 0 &&
+           (len == 0 || (strncmp(h->path, dir, len) == 0 && h->path[len] == '/'));
+}
+
+// Starts or joins what is written under the handle's path: a new file, or an old one cut to nothing. `parent`: of a file
+// that is made, else NULL.
 static int open_writer(struct stack *stack, struct handle *h, const struct node *node,
-                       struct fuse_file_info *fi, pid_t tid, const struct tree_stat *old,
-                       struct err *err)
+                       const struct node *parent, struct fuse_file_info *fi, pid_t tid,
+                       const struct tree_stat *old, struct err *err)
 {
     h->writer = writers_join(stack->writers, h->path, node->ino, tid, 0);
     if (h->writer)
@@ -59,8 +69,8 @@ static int open_writer(struct stack *stack, struct handle *h, const struct node 
     if (rc)
         return rc;
     // renamed while it waited: the kernel looks again
-    rc = strcmp(h->path, node->path) == 0 ? begin_writer(stack, h, node, fi, tid, old, err)
-                                          : err_set(err, ESTALE, "it was renamed just now");
+    rc = leads_there(h, node, parent) ? begin_writer(stack, h, node, fi, tid, old, err)
+                                      : err_set(err, ESTALE, "it was renamed just now");
     claims_drop(stack->claims, &claim);
     return rc;
 }
@@ -82,8 +92,9 @@ static void reply_create(fuse_req_t req, struct node *node, struct handle *h,
     }
 }
 
-static int create_file(fuse_req_t req, const char *path, struct fuse_file_info *fi,
-                       struct node **out_node, struct handle **out, struct err *err)
+static int create_file(fuse_req_t req, const struct node *parent, const char *path,
+                       struct fuse_file_info *fi, struct node **out_node, struct handle **out,
+                       struct err *err)
 {
     struct stack *stack = ops_stack(req);
     int rc = ops_check_writable(stack, err);
@@ -116,7 +127,8 @@ static int create_file(fuse_req_t req, const char *path, struct fuse_file_info *
     nodes_open_writing(stack->nodes, node, true);
     rc = handle_enter(h) ? 0 : handle_other_inode(stack, node, err);
     if (!rc)
-        rc = open_writer(stack, h, node, fi, fuse_req_ctx(req)->pid, exists ? &old : NULL, err);
+        rc = open_writer(stack, h, node, parent, fi, fuse_req_ctx(req)->pid, exists ? &old : NULL,
+                         err);
     if (rc) {
         if (h->writer)
             writer_drop(h->writer);
@@ -142,7 +154,7 @@ void on_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
     struct node *node = NULL;
     struct handle *h = NULL;
     int rc = ops_node(req, parent)->kind == NODE_DIR
-                 ? create_file(req, path, fi, &node, &h, &err)
+                 ? create_file(req, ops_node(req, parent), path, fi, &node, &h, &err)
                  : err_set(&err, EPERM, "what stands here is made by the daemon");
     if (rc)
         ops_refuse(req, "create", path, rc, rc == -EEXIST || rc == -ESTALE ? NULL : &err);
@@ -159,7 +171,7 @@ static int open_cutting(struct stack *stack, struct node *node, struct handle *h
     if (!nodes_update(stack->nodes, node, h->etag, &writing))
         return handle_stale(stack, node, h->etag, err);
     h->etag[0] = '\0';
-    int rc = open_writer(stack, h, node, fi, tid, old, err);
+    int rc = open_writer(stack, h, node, NULL, fi, tid, old, err);
     if (rc)
         nodes_given_up(stack->nodes, node->path, &node->ino, 1);
     return rc;

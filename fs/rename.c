@@ -22,7 +22,10 @@ struct change { // one file's rename
 static int find_target(struct change *c, unsigned flags, struct err *err)
 {
     struct tree_stat stat;
-    int rc = tree_lookup_now(c->stack->tree, c->to, &stat, err);
+    int rc = rename_check_parent(c->stack, c->to, err);
+    if (rc)
+        return rc;
+    rc = tree_lookup_now(c->stack->tree, c->to, &stat, err);
     if (rc == -ENOENT)
         return 0;
     if (rc)
@@ -165,6 +168,22 @@ int rename_flags(struct stack *stack, const char *to, uint32_t *out, struct err 
     int rc = protect_flags(stack, to, &flags, err);
     if (!rc)
         *out = flags & SEAL_FLAG_LATE; // who wrote it does not change
+    return rc;
+}
+
+int rename_check_parent(struct stack *stack, const char *to, struct err *err)
+{
+    char dir[STORE_KEY_BYTES + 1];
+    struct tree_stat stat;
+    const char *name = strrchr(to, '/');
+    size_t len = name ? (size_t)(name - to) : 0;
+    if (len > STORE_KEY_BYTES)
+        return err_set(err, ENAMETOOLONG, "'%.80s...' is too long for a key", to);
+    memcpy(dir, to, len);
+    dir[len] = '\0';
+    int rc = tree_lookup(stack->tree, dir, &stat, err);
+    if (rc == -ENOENT || (!rc && stat.kind != TREE_DIR))
+        return err_set(err, ESTALE, "the directory '%s' is not there any more", dir);
     return rc;
 }
 

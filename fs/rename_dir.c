@@ -50,7 +50,10 @@ static int check_names(const struct dir_change *c, struct err *err)
 static int clear_target(struct dir_change *c, unsigned flags, struct err *err)
 {
     struct tree_stat stat;
-    int rc = tree_lookup_now(c->stack->tree, c->to, &stat, err);
+    int rc = rename_check_parent(c->stack, c->to, err);
+    if (rc)
+        return rc;
+    rc = tree_lookup_now(c->stack->tree, c->to, &stat, err);
     if (rc == -ENOENT)
         return 0;
     if (rc)

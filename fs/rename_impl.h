@@ -7,6 +7,9 @@
 // The flags that a record gets by being renamed to `to`: late, where the directory is old.
 int rename_flags(struct stack *, const char *to, uint32_t *out, struct err *err);
 
+// -ESTALE: the directory in which `to` is to stand was renamed, or removed, meanwhile: the kernel looks again.
+int rename_check_parent(struct stack *, const char *to, struct err *err);
+
 // Takes a copy away again, if the old object is surely there still.
 enum rename_undo {
     RENAME_UNDONE,

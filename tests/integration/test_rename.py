@@ -1,8 +1,11 @@
 """Renames within grace: files and directories, by whom and how; and times that are set after the commit."""
 
+import contextlib
 import ctypes
 import errno
+import itertools
 import os
+import threading
 
 import case
 from case import MIB, Case, both_stores, pieces, put_file, sha256_of, wait_until
@@ -157,6 +160,39 @@ class Rename(Case):
         os.rmdir(m.path(DAY, "other", "sub"))
         os.rmdir(m.path(DAY, "other"))
         self.assertEqual(os.listdir(m.path(DAY)), [])
+
+    def test_writers_in_a_directory_that_moves(self):
+        """Whatever close() called stored is there once, where the directory is; the old name does not come back."""
+        m = self.mount()
+        put_file(m.make(DAY, "p", "sub", "keep"), [b"keep"])
+        good, moved = {}, threading.Event()
+
+        def write(k):
+            for i in itertools.count():
+                if moved.is_set():
+                    return
+                name, data = "w%d-%d" % (k, i), os.urandom(100)
+                with contextlib.suppress(OSError):
+                    put_file(m.path(DAY, "pq"[i // 7 % 2], "sub", name), [data])
+                    good[name] = data
+
+        writers = [threading.Thread(target=write, args=(k,)) for k in range(3)]
+        for w in writers:
+            w.start()
+        names, count = ["p", "q"], 0
+        while count < 12:
+            with contextlib.suppress(OSError):
+                os.rename(m.path(DAY, names[0]), m.path(DAY, names[1]))
+                names.reverse()
+                count += 1
+        moved.set()
+        for w in writers:
+            w.join()
+        m.restart()
+        self.assertEqual(os.listdir(m.path(DAY)), ["p"])
+        found = {n: content(m.path(DAY, "p", "sub", n)) for n in os.listdir(m.path(DAY, "p", "sub"))}
+        self.assertEqual(found.pop("keep"), b"keep")
+        self.assertEqual(found, good)
 
     def test_into_another_host_and_date(self):
         m = self.mount()
