@@ -14,7 +14,10 @@
 #include <time.h>
 
 #define LOOK_EVERY_MS 500
-#define LOOK_FROM_MS 100 // calls that take less are not worth a look
+#define LOOK_FROM_MS 50 // calls that take less are not worth a look
+// Who was answered dies, and closes its files one by one, each of which may have to be answered too.
+#define LOOK_AGAIN_MS 50
+#define LOOK_AGAIN_FOR_MS 1000
 
 // A thread that handles calls, and the call it handles.
 struct slot {
@@ -28,6 +31,7 @@ struct slot {
 struct interrupts {
     struct interrupts_conf conf;
     pthread_t watcher;
+    uint64_t eager_until_ms; // the watcher's own
 
     pthread_mutex_t lock; // what follows is under it
     pthread_cond_t changed;
@@ -147,6 +151,7 @@ static void look_at_call(struct interrupts *all, unsigned number, const struct s
         slot->answered = true;
         all->answered++;
     }
+    all->eager_until_ms = now_ms() + LOOK_AGAIN_FOR_MS;
     if (end == CALLER_KILLED)
         all->conf.killed(all->conf.ctx, call->opcode, call->ino, group, signal);
     answer(all, call->unique, -EINTR);
@@ -166,9 +171,10 @@ static void look_at_all(struct interrupts *all)
     }
 }
 
-// Sleeps while nothing runs, and half a second between two looks. False: the end.
+// Sleeps while nothing runs, and some time between two looks. False: the end.
 static bool wait_for_look(struct interrupts *all)
 {
+    long pause_ms = now_ms() < all->eager_until_ms ? LOOK_AGAIN_MS : LOOK_EVERY_MS;
     struct timespec until;
     auto_unlock pthread_mutex_t *held = scope_lock(&all->lock);
     while (!all->stop && all->busy == 0) {
@@ -177,7 +183,7 @@ static bool wait_for_look(struct interrupts *all)
         all->sleeping = false;
     }
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += LOOK_EVERY_MS * 1000000L;
+    until.tv_nsec += pause_ms * 1000000;
     until.tv_sec += until.tv_nsec / 1000000000;
     until.tv_nsec %= 1000000000;
     while (!all->stop && pthread_cond_timedwait(&all->changed, &all->lock, &until) == 0)
