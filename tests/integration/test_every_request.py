@@ -38,6 +38,7 @@ class Rig:
         test.addCleanup(self.mount.close)
         self.mount.start()
         self.count, self.asked = 0, 0
+        self.moves = []
         self.sources = {}
         for name, size in (("old", 100), ("small", 3000), ("parts", 11 * MIB)):
             self.sources[name] = os.path.join(self.mount.dir, name)
@@ -95,7 +96,7 @@ class Rig:
     def agree(self, path, said, old, new, fault, label, done):
         test, now = self.test, self.stored(path)
         label = "%s: said %s, %s; requests: %s" % (label, said, done.stdout.decode(errors="replace"), self.front.seen())
-        test.assertIn(now, (None, old, new), "a mixture: " + label)
+        test.assertTrue(now in (None, old, new), "a mixture: " + label)
         if said:
             test.assertTrue(now == new, "told of success: " + label)
         elif not (fault.times is None and fault.action in ("lost", "lost-hang")):  # there nobody can know
@@ -108,14 +109,47 @@ class Rig:
         elif now != new:
             test.assertNotIn("stored path=%s bytes=%d " % (relative, len(new)), self.mount.log(), label)
 
+    def move(self, what, program, kind, nth, times):
+        """One rename with one fault; judged by moved(). -> whether there was such a request"""
+        source, overwrites = what
+        self.count += 1
+        before, after = (self.mount.path(DAY, name % self.count) for name in ("g%d", "h%d"))
+        body, old = self.read(self.sources[source]), self.read(self.sources["old"])
+        for path, content in ((before, body),) + (((after, old),) if overwrites else ()):
+            with open(path, "wb") as f:
+                f.write(content)
+        self.front.forget()
+        fault = self.front.fail(kind, nth=nth, times=times)
+        done = self.run('exec mv "$1" "$2"', before, after)
+        self.asked = len(self.front.seen())
+        self.front.heal()
+        label = "%s: %s; requests: %s" % ((what, kind, nth, times), done.stdout.decode(errors="replace"), self.front.seen())
+        self.moves.append((before, after, body, old if overwrites else None, done.returncode == 0, times is None, label))
+        return fault.happened.is_set()
+
+    def moved(self):
+        """One name has it, as the program was told. When the store goes away for good between the copy and the removal there
+        is no way back: then it is whole under the new name, and perhaps under both."""
+        for before, after, body, old, said, for_good, label in self.moves:
+            there = self.stored(before), self.stored(after)
+            fine = [(None, body)] if said else [(body, old)]
+            if for_good:
+                fine += [(None, body)] + ([(body, body)] if old else [])
+            looks = [self.names(t, body, old) for t in (there, *fine)]
+            self.test.assertTrue(there in fine, "said %s: %s; are %s, should be %s" % (said, label, looks[0], looks[1:]))
+
+    @staticmethod
+    def names(there, body, old):
+        return tuple("whole" if t == body else "the old one" if t is not None and t == old else t and "something else" for t in there)
+
     def requests(self, what, program):
         """How many a write takes with nothing wrong, once the mount knows its surroundings."""
         for _ in range(2):
-            self.one(what, program, "none", 1 << 30, 1)
+            (self.move if program == "mv" else self.one)(what, program, "none", 1 << 30, 1)
         return self.asked
 
 
-WHATS = [("small", False), ("parts", False), ("small", True), ("parts", True)]
+CASES = [("small", False), ("parts", False), ("small", True), ("parts", True)]
 
 
 @only("front")
@@ -132,7 +166,7 @@ class EveryRequest(Case):
             def run(what, program, kind, nth):
                 rig = idle.get()
                 try:
-                    return rig.one(what, program, kind, nth, times)
+                    return (rig.move if program == "mv" else rig.one)(what, program, kind, nth, times)
                 finally:
                     idle.put(rig)
 
@@ -142,29 +176,30 @@ class EveryRequest(Case):
         self.assertGreater(happened, 0.7 * len(todo), counts)
         return made
 
-    def once(self, kind, program="cp", whats=WHATS):
+    def once(self, kind, program="cp", cases=CASES):
         """Tried again, so never told of."""
-        for rig in self.sweep([(what, program, kind) for what in whats], "60s", 1, 3):
+        for rig in self.sweep([(what, program, kind) for what in cases], "60s", 1, 3):
             self.assertEqual(rig.store.uploads(), [])
             self.assertEqual(rig.mount.status()["failures"], [])
+            rig.moved()
 
     @case.short
     def test_500_once(self):
-        self.once("500", whats=WHATS[:3])
+        self.once("500", cases=CASES[:3])
 
     def test_503_once(self):
-        self.once("503", program="close", whats=WHATS[1:3])
+        self.once("503", program="close", cases=CASES[1:3])
 
     @case.short
     def test_reset_once(self):
-        self.once("reset", program="close", whats=WHATS[1:3])
+        self.once("reset", program="close", cases=CASES[1:3])
 
     @case.short
     def test_lost_once(self):
         self.once("lost")
 
     def test_lost_once_and_the_shell(self):
-        self.once("lost", program="shell", whats=WHATS[1:3])
+        self.once("lost", program="shell", cases=CASES[1:3])
 
     def until_the_deadline(self, jobs, deadline="1s", times=None):
         """Told of. Later, when the store is well, nothing is left."""
@@ -173,18 +208,34 @@ class EveryRequest(Case):
             list(pool.map(lambda rig: rig.mount.restart(), rigs))
         for rig in rigs:
             self.assertEqual(rig.store.uploads(), [])
+            rig.moved()
 
     @case.short
     def test_500_and_503_from_there_on(self):
-        self.until_the_deadline([(what, "cp", "500") for what in WHATS[1:3]] + [(what, "shell", "503") for what in (WHATS[0], WHATS[3])])
+        self.until_the_deadline([(what, "cp", "500") for what in CASES[1:3]] + [(what, "shell", "503") for what in (CASES[0], CASES[3])])
 
     def test_resets_from_there_on(self):
-        self.until_the_deadline([(what, "close", "reset") for what in WHATS[1:3]] + [(what, "cp", "lost") for what in (WHATS[0], WHATS[3])])
+        self.until_the_deadline([(what, "close", "reset") for what in CASES[1:3]] + [(what, "cp", "lost") for what in (CASES[0], CASES[3])])
 
     def test_hanging_from_there_on(self):
-        self.until_the_deadline([(what, "cp", "hang") for what in WHATS[:2]] + [(what, "shell", "lost-hang") for what in WHATS[2:]])
+        self.until_the_deadline([(what, "cp", "hang") for what in CASES[:2]] + [(what, "shell", "lost-hang") for what in CASES[2:]])
 
     def test_one_that_hangs(self):
         """Longer than the deadline: a failure like others, unless it was carried out."""
-        jobs = [(WHATS[0], "cp", "hang"), (WHATS[3], "shell", "hang"), (WHATS[1], "close", "lost-hang"), (WHATS[2], "cp", "lost-hang")]
+        jobs = [(CASES[0], "cp", "hang"), (CASES[3], "shell", "hang"), (CASES[1], "close", "lost-hang"), (CASES[2], "cp", "lost-hang")]
         self.until_the_deadline(jobs, "2s", 1)
+
+    @case.short
+    def test_a_rename_once(self):
+        self.once("500", "mv", CASES[1:2])
+        self.once("lost", "mv", CASES[1:3])
+
+    def test_a_rename_once_reset(self):
+        self.once("503", "mv", CASES[3:])
+        self.once("reset", "mv", CASES[:1])
+
+    def test_a_rename_from_there_on(self):
+        self.until_the_deadline([(what, "mv", kind) for what, kind in zip(CASES[1:3], ("500", "reset"))])
+
+    def test_a_rename_hanging_from_there_on(self):
+        self.until_the_deadline([(what, "mv", kind) for what, kind in ((CASES[0], "lost"), (CASES[3], "hang"))])

@@ -121,7 +121,7 @@ class Killed(Case):
         except FileNotFoundError:
             now = None
         new = self.body[:size]
-        self.assertIn(now, (new, OLD if overwrites else None), "a mixture: " + label)
+        self.assertTrue(now in (new, OLD if overwrites else None), "a mixture: " + label)
         if said:
             self.assertTrue(now == new, "stored, and lost: " + label)
         return killed
