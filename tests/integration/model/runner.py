@@ -16,7 +16,8 @@ The mount may differ from the plain directory only so:
      of an upload cannot be fetched. Nor can others read what is being written: EBUSY, or what is stored, whole.
      A large read is several requests: it may give what comes before such an error.
   3. FIXED: full frames behind the head of a streamed file cannot be rewritten or cut off: EIO, which is latched: every
-     later write, fsync, ftruncate and close gives EIO, and the name is what it was before the file was opened.
+     later write, fsync, ftruncate and close gives EIO, and the name is what it was before the file was opened. So is a head
+     that was rewritten after it was full, when it does not fit into the part reserved for it (a hole that was filled): EIO of close.
   4. LOOSE: a file opened before its name was renamed, removed or overwritten keeps reading what it was opened on, or reads
      what stands there now, or gets EIO, EBUSY or ESTALE; never a mixture. Writing through it may be refused. One that was
      opened before truncate(2) changed the file by its name may get EIO. What is written through
@@ -56,7 +57,7 @@ class File:
         self.name, self.stored = name, [stored]
         self.was = None  # its name, when it was given up
         self.holders = 0  # open files that keep it from its commit
-        self.streamed = self.changed = self.written = self.shared = False
+        self.streamed = self.changed = self.written = self.shared = self.filled = False
         self.top = 0  # end of what was written
         self.members = set()
 
@@ -65,7 +66,7 @@ class File:
 
     def committed(self, content):
         self.stored = [content]
-        self.streamed = self.changed = self.written = self.shared = False
+        self.streamed = self.changed = self.written = self.shared = self.filled = False
         self.top = 0
         self.members = set()
 
@@ -450,6 +451,8 @@ class Runner:
                 h.holds = False
             else:
                 self.give_up(h.file)
+        if answer and size and off < self.head < h.file.top and h.file.streamed:
+            h.file.filled = True
         h.passed &= answer is None or answer[0] != "ok"
         return answer is not None and answer[0] == "ok"
 
@@ -529,6 +532,11 @@ class Runner:
         if h.dead:
             return
         h.file.holders -= h.holds
+        if mine == ("errno", errno.EIO) and h.file.filled:
+            self.opened[slot] = h
+            self.give_up(h.file)
+            del self.opened[slot]
+            return
         if mine[0] != "ok" and not (h.loose and mine[1] in REFUSED):
             raise Difference("close says %s" % self.say(mine))
         if h.writable or h.holds:
@@ -543,7 +551,7 @@ class Runner:
         bad = what == "kill" or code != 0
         for file in touched:
             others = any(h.holds and h.worker != worker for h in self.handles(file))
-            unclear = file.shared or (others and not file.changed)
+            unclear = file.shared or file.filled or (others and not file.changed)
             if unclear or any(h.loose for h in self.handles(file) if h.holds):
                 return
         self.workers[worker].end(code, code if what == "kill" else None)
