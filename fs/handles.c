@@ -23,6 +23,7 @@ struct handle *handle_new(const struct node *node, const struct fuse_file_info *
         free(h);
         return NULL;
     }
+    h->node = node;
     h->ino = node->ino;
     h->direct = fi->flags & O_DIRECT;
     h->may_write = (fi->flags & O_ACCMODE) != O_RDONLY;
@@ -90,7 +91,7 @@ bool ops_is_changing(const char *path)
 {
     auto_unlock pthread_mutex_t *held = scope_lock(&open_lock);
     const struct handle *h = open_handles;
-    while (h && (!h->may_write || strcmp(h->path, path) != 0))
+    while (h && (!h->may_write || strcmp(h->node->path, path) != 0))
         h = h->next;
     return h != NULL;
 }
@@ -182,7 +183,7 @@ int handle_put_past(struct handle *h, struct err *err)
         return 0;
     struct past *past = calloc(1, sizeof(*past));
     if (!past)
-        return err_errno(err, ENOMEM, "write '%s'", h->path);
+        return err_errno(err, ENOMEM, "write '%s'", h->node->path);
     *past = (struct past){.older = h->past, .writer = take(h->writer), .reader = take(h->reader)};
     h->past = past;
     return 0;

@@ -23,7 +23,8 @@ struct past {
 //     text     of status.json
 struct handle {
     struct handle *next, **link; // of all open handles
-    char *path;
+    const struct node *node;     // the kernel keeps it as long as the handle
+    char *path;                  // it was opened by; a rename changes the node's
     uint64_t ino;
     bool direct;    // O_DIRECT: nothing from the cache
     bool may_write; // opened for writing

@@ -18,7 +18,7 @@ static int ready_reader(struct stack *stack, const struct node *node, struct han
         *out = h->reader;
         return 0;
     }
-    if (!*stat.info.stat.etag && writers_is_writing(stack->writers, h->path))
+    if (!*stat.info.stat.etag && writers_is_writing(stack->writers, node->path))
         return err_set(err, EBUSY, "it is being written: it can be read once it is stored");
     memcpy(h->etag, stat.info.stat.etag, sizeof(h->etag));
     if (!*h->etag)
@@ -40,7 +40,7 @@ static struct writer *writer_to_read(struct stack *stack, const struct node *nod
     if (*stat.info.stat.etag)
         return NULL;
     *out_joined = true;
-    return writers_join(stack->writers, h->path, 0, 0, 0);
+    return writers_join(stack->writers, node->path, 0, 0, 0);
 }
 
 // -ESTALE: nothing is being written, or not any more.
@@ -55,7 +55,7 @@ static int read_writing(fuse_req_t req, const struct node *node, struct handle *
     size_t len = 0;
     auto_free uint8_t *bytes = malloc(size + 1);
     int rc = bytes ? writer_read(w, tid, joined && !h->may_write, off, bytes, size, &len, err)
-                   : err_errno(err, ENOMEM, "read '%s'", h->path);
+                   : err_errno(err, ENOMEM, "read '%s'", node->path);
     if (joined)
         writer_release(w);
     if (!rc)
@@ -96,7 +96,7 @@ void on_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
     if (rc == -ESTALE || rc == -ENOENT)
         rc = -EIO; // in mid-read there is no way over to what stands there now
     if (rc) {
-        ops_refuse(req, "read", h->path, rc, &err);
+        ops_refuse(req, "read", node->path, rc, &err);
         return;
     }
     fuse_reply_iov(req, pieces.bytes, (int)pieces.count);

@@ -127,7 +127,7 @@ void on_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_
             rc = writer_write(w, tid, at, buf, size, &err);
     } while (rc == -ESTALE);
     if (rc)
-        ops_refuse(req, "write", h->path, rc, &err);
+        ops_refuse(req, "write", node->path, rc, &err);
     else
         fuse_reply_write(req, size);
 }
@@ -189,7 +189,7 @@ void on_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct err err;
     int rc = w ? writer_flush(w, fuse_req_ctx(req)->pid, &err) : 0;
     if (rc)
-        ops_refuse(req, "close", h->path, rc, &err);
+        ops_refuse(req, "close", h->node->path, rc, &err);
     else
         fuse_reply_err(req, 0);
 }
@@ -203,7 +203,7 @@ void on_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_inf
     struct err err;
     int rc = w ? writer_sync(w, &err) : 0;
     if (rc)
-        ops_refuse(req, "fsync", h->path, rc, &err);
+        ops_refuse(req, "fsync", h->node->path, rc, &err);
     else
         fuse_reply_err(req, 0);
 }
