@@ -54,8 +54,9 @@ static int begin_over(struct stack *stack, struct node *node, const struct tree_
 
 // The first change of what is stored: begins or joins. `opener`: who opened the handle.
 static int begin_change(struct stack *stack, struct node *node, pid_t tid, pid_t opener,
-                        bool emptied, struct writer **out, struct err *err)
+                        bool emptied, struct writer **out, bool *out_begun, struct err *err)
 {
+    *out_begun = false;
     for (;;) {
         mtimes_settle(stack->mtimes, node->path);
         struct tree_stat old;
@@ -87,6 +88,7 @@ static int begin_change(struct stack *stack, struct node *node, pid_t tid, pid_t
                  ? -EBUSY
                  : begin_over(stack, node, &old, &begin, emptied, out, err);
         claims_drop(stack->claims, &claim);
+        *out_begun = rc == 0;
         if (rc != -EBUSY)
             return rc == -ESTALE || rc == -ENOENT ? err_set(err, EIO, "it is not there any more")
                                                   : rc;
@@ -100,9 +102,10 @@ static int ready_writer(struct stack *stack, struct node *node, struct handle *h
     auto_unlock pthread_mutex_t *held = scope_lock(&h->lock);
     int rc = 0;
     if (!h->writer || writer_is_stored(h->writer)) {
+        bool begun;
         rc = handle_put_past(h, err);
         if (!rc)
-            rc = begin_change(stack, node, tid, h->opener, emptied, &h->writer, err);
+            rc = begin_change(stack, node, tid, h->opener, emptied, &h->writer, &begun, err);
         if (!rc)
             h->etag[0] = '\0';
     }
@@ -145,7 +148,7 @@ static int truncate_handle(struct stack *stack, struct node *node, struct handle
     return rc;
 }
 
-// By name: it is stored when this returns, unless somebody is writing it.
+// By name: it is stored when this returns, unless somebody is writing it, who stores it.
 static int truncate_name(struct stack *stack, struct node *node, pid_t tid, uint64_t size,
                          struct err *err)
 {
@@ -155,16 +158,27 @@ static int truncate_name(struct stack *stack, struct node *node, pid_t tid, uint
         return handle_other_inode(stack, node, err);
     if (is_stored && !nodes_open_writing(stack->nodes, node, false))
         return handle_other_inode(stack, node, err);
-    bool was_writing = writers_is_writing(stack->writers, node->path);
     struct writer *w;
-    int rc = begin_change(stack, node, tid, 0, size == 0, &w, err);
+    bool begun;
+    int rc = begin_change(stack, node, tid, 0, size == 0, &w, &begun, err);
     if (rc)
         return rc;
     rc = writer_truncate(w, size, err);
-    if (!rc && !was_writing)
+    if (!rc && begun)
         rc = writer_commit(w, err);
     writer_release(w);
     return rc == -ESTALE ? err_set(err, EBUSY, "it was stored at this moment") : rc;
+}
+
+// By name, to the length it is known to have: if that is what stands there still. Another mount may have replaced it.
+static int keep_length(struct stack *stack, const struct node *node, const char *etag,
+                       struct err *err)
+{
+    struct tree_stat now;
+    int rc = tree_lookup_now(stack->tree, node->path, &now, err);
+    if (!rc && !nodes_is_payload(stack->nodes, node, now.info.stat.etag))
+        rc = -ESTALE;
+    return rc == -ESTALE || rc == -ENOENT ? handle_stale(stack, node, etag, err) : rc;
 }
 
 int ops_truncate(struct stack *stack, struct node *node, uint64_t handle, pid_t tid, uint64_t size,
@@ -176,7 +190,7 @@ int ops_truncate(struct stack *stack, struct node *node, uint64_t handle, pid_t 
     struct tree_stat stat = nodes_stat(stack->nodes, node);
     if (*stat.info.stat.etag && stat.info.header.state == SEAL_OURS &&
         stat.info.header.record.size == size)
-        return 0;
+        return h ? 0 : keep_length(stack, node, stat.info.stat.etag, err);
     return h ? truncate_handle(stack, node, h, tid, size, err)
              : truncate_name(stack, node, tid, size, err);
 }
