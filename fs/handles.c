@@ -143,26 +143,24 @@ int handle_open_reader(struct stack *stack, const struct node *node, struct hand
     return err_set(err, ESTALE, "its size was not known right");
 }
 
-// What is written under the node's path, if it changes or replaces what the node stands for. An inode whose name was removed
-// or replaced has no part in what somebody writes under that name now.
-static struct writer *join_own(struct stack *stack, const struct node *node, pid_t tid,
-                               pid_t opener)
+struct writer *handle_join_own(struct stack *stack, const struct node *node, uint64_t ino,
+                               pid_t tid, pid_t opener)
 {
     char base[STORE_ETAG_BYTES];
     struct tree_stat stat = nodes_stat(stack->nodes, node);
     if (!*stat.info.stat.etag)
-        return writers_join(stack->writers, node->path, node->ino, tid, opener);
+        return writers_join(stack->writers, node->path, ino, tid, opener);
     if (!writers_base(stack->writers, node->path, base) ||
         !nodes_is_payload(stack->nodes, node, base))
         return NULL;
-    return writers_join_over(stack->writers, node->path, base, node->ino, tid, opener);
+    return writers_join_over(stack->writers, node->path, base, ino, tid, opener);
 }
 
 struct writer *handle_join_writing(struct stack *stack, struct node *node, pid_t tid, pid_t opener,
                                    struct tree_stat *old)
 {
     for (;;) {
-        struct writer *w = join_own(stack, node, tid, opener);
+        struct writer *w = handle_join_own(stack, node, node->ino, tid, opener);
         // after the join: what was stored meanwhile is known to the node
         struct tree_stat writing = {.kind = TREE_FILE};
         *old = nodes_stat(stack->nodes, node);

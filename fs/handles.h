@@ -61,6 +61,10 @@ bool handles_reading(const struct node *); // any that entered
 int handle_stale(struct stack *, const struct node *, const char *etag, struct err *err);
 int handle_other_inode(struct stack *, const struct node *, struct err *err);
 int handle_open_reader(struct stack *, const struct node *, struct handle *, struct err *err);
-// Joins what is being written under the node's path, or returns NULL: *old is what the node stands for then.
+// What is written under the node's path, if it changes or replaces what the node stands for: an inode whose name was removed
+// or replaced has no part in what somebody writes under that name now. `ino` 0: not by an inode of it.
+struct writer *handle_join_own(struct stack *, const struct node *, uint64_t ino, pid_t tid,
+                               pid_t opener);
+// The same for a change, or NULL: *old is what the node stands for then.
 struct writer *handle_join_writing(struct stack *, struct node *, pid_t tid, pid_t opener,
                                    struct tree_stat *old);

@@ -4,6 +4,7 @@
 #include "backend/base/num.h"
 #include "backend/base/scope.h"
 #include "fs/errmap.h"
+#include "fs/handles.h"
 #include "fs/path.h"
 
 #include <errno.h>
@@ -226,6 +227,8 @@ static int stat_node(struct stack *stack, struct node *node, struct tree_stat *o
     // what is being written under the path is another file for who holds the old one open
     if (!*etag && ops_look_writing(stack, node, out))
         return 0;
+    if (!*etag) // it was stored in between, or given up
+        *out = nodes_stat(stack->nodes, node);
     bool is_virtual = node->kind != NODE_FILE && node->kind != NODE_DIR;
     if (is_virtual || node->ino == NODE_ROOT_INO)
         return 0;
@@ -267,17 +270,27 @@ static void on_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     reply_attr(req, ops_node(req, ino));
 }
 
-// Of a file that is written it goes into its record, of a stored one into a rewrite that follows.
+// Does the object that the inode stands for stand under its path still?
+static bool is_there(struct stack *stack, const struct node *node, const char *etag)
+{
+    struct tree_stat now;
+    return nodes_is_current(stack->nodes, node) ||
+           (tree_lookup(stack->tree, node->path, &now, NULL) == 0 &&
+            strcmp(now.info.stat.etag, etag) == 0);
+}
+
+// Of a file that is written it goes into its record, of a stored one into a rewrite that follows; of one that was removed
+// nowhere.
 static void set_mtime(struct stack *stack, const struct node *node, struct timespec mtime)
 {
-    struct writer *w = writers_join(stack->writers, node->path, 0, 0, 0);
+    struct writer *w = handle_join_own(stack, node, 0, 0, 0);
     if (w) {
         writer_set_mtime(w, mtime);
         writer_release(w);
         return;
     }
     struct tree_stat stat = nodes_stat(stack->nodes, node);
-    if (*stat.info.stat.etag)
+    if (*stat.info.stat.etag && is_there(stack, node, stat.info.stat.etag))
         mtimes_set(stack->mtimes, node->path, &stat.info, mtime);
 }
 

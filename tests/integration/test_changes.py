@@ -195,6 +195,58 @@ class Changes(case.Case):
         self.assertEqual(read(path), old + b"end\n")
 
     @case.short
+    @case.short
+    def test_a_renamed_file_is_read_by_its_own_handle(self):
+        m = self.mount()
+        path, other = m.make(DAY, "f"), m.make(DAY, "g")
+        put_file(path, [b"old" * 20])
+        handle = os.open(path, os.O_RDWR)
+        os.rename(path, other)
+        new = os.open(path, os.O_WRONLY | os.O_CREAT)
+        os.write(new, b"new" * 20)
+        change = os.open(other, os.O_RDWR)
+        os.pwrite(change, b"OLD", 0)
+        self.assertEqual(os.pread(handle, 100, 0), b"OLD" + b"old" * 19)
+        for fd in (change, new, handle):
+            os.close(fd)
+        self.assertEqual(self.stored(m, DAY + "/f"), b"new" * 20)
+        self.assertEqual(self.stored(m, DAY + "/g"), b"OLD" + b"old" * 19)
+
+    @case.short
+    def test_the_time_of_a_removed_file_is_nobody_elses(self):
+        m = self.mount()
+        path = m.make(DAY, "f")
+        put_file(path, [b"old"])
+        handle = os.open(path, os.O_RDWR)
+        os.unlink(path)
+        new = os.open(path, os.O_WRONLY | os.O_CREAT)
+        os.write(new, b"new")
+        os.utime(handle, (1, 1))
+        os.close(new)
+        self.assertGreater(os.stat(path).st_mtime, 1)
+        os.utime(path, (2, 2))
+        os.utime(handle, (3, 3))
+        self.assertEqual(os.stat(path).st_mtime, 2)
+        os.close(handle)
+        wait_until(lambda: self.mtime_elsewhere(m, DAY + "/f") == 2)
+
+    def mtime_elsewhere(self, m, path):
+        other = self.mount(options=["-o", "ro"])
+        try:
+            return os.stat(other.path(path)).st_mtime
+        finally:
+            other.stop()
+
+    @case.short
+    def test_truncating_to_the_length_it_had(self):
+        m, n = self.mount({"mount": {"refresh": "1h"}}), self.mount()
+        path = m.make(DAY, "f")
+        put_file(path, [b"old" * 20])
+        self.assertEqual(os.stat(path).st_size, 60)
+        put_file(n.path(DAY, "f"), [b"new" * 30])
+        os.truncate(path, 60)
+        self.assertEqual(self.stored(m, DAY + "/f"), b"new" * 20)
+
     def test_an_empty_file_is_there_at_once(self):
         m = self.mount()
         for i in range(20):  # its release comes a moment after its close
