@@ -67,8 +67,10 @@ int rename_recover(struct store *store, const struct journal_move *move, struct 
     struct settling s = {
         .store = store,
         .move = move,
-        // what was replaced is gone: there is no way back
-        .is_end = move->copied || move->kind == JOURNAL_MOVE_OVER,
+        // What was replaced is gone: there is no way back. Of a file whose old name is still there nobody was told that it
+        // was renamed, so it was not; of a directory some old names may be gone.
+        .is_end = move->kind == JOURNAL_MOVE_OVER ||
+                  (move->kind == JOURNAL_MOVE_DIR && move->copied),
     };
     int rc = move->kind == JOURNAL_MOVE_DIR ? settle_dir(&s, err)
                                             : settle_pair(&s, move->from, move->to, err);
