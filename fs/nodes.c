@@ -195,6 +195,30 @@ void nodes_committed(struct nodes *nodes, const char *path, const uint64_t *inos
     end_writing(nodes, path, inos, count, end_committed, stat);
 }
 
+struct follow {
+    const char *path, *etag;
+    const struct tree_stat *stat;
+};
+
+static void follow_one(const void *at, VISIT visit, void *arg)
+{
+    const struct follow *f = arg;
+    if (visit != postorder && visit != leaf)
+        return;
+    struct node *node = *(struct node *const *)at;
+    if (node->kind == NODE_FILE && node->changed && !node->cached &&
+        strcmp(node->stat.info.stat.etag, f->etag) == 0 && strcmp(node->path, f->path) == 0)
+        node->stat = *f->stat;
+}
+
+void nodes_follow(struct nodes *nodes, const char *path, const char *etag,
+                  const struct tree_stat *stat)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&nodes->lock);
+    struct follow f = {.path = path, .etag = etag, .stat = stat};
+    twalk_r(nodes->by_ino, follow_one, &f);
+}
+
 static void end_given_up(struct nodes *nodes, struct node *node, const struct tree_stat *stat)
 {
     (void)stat;
@@ -324,6 +348,8 @@ void nodes_rewritten(struct nodes *nodes, const char *path, const char *etag,
                      const struct tree_stat *stat)
 {
     auto_unlock pthread_mutex_t *held = scope_lock(&nodes->lock);
+    struct follow f = {.path = path, .etag = etag, .stat = stat};
+    twalk_r(nodes->by_ino, follow_one, &f);
     struct node *node = find_path(nodes, path);
     if (!node || strcmp(node->stat.info.stat.etag, etag) != 0)
         return;

@@ -58,6 +58,9 @@ bool nodes_is_current(struct nodes *, const struct node *);
 // stat.
 void nodes_committed(struct nodes *, const char *path, const uint64_t *inos, size_t count,
                      const struct tree_stat *stat);
+// The object `etag` of the file was replaced by what was written through another inode: those that are only written by, and
+// so have no pages, go on with the new one.
+void nodes_follow(struct nodes *, const char *path, const char *etag, const struct tree_stat *stat);
 // What was written was given up: they stand again for what they stood before, or for nothing.
 void nodes_given_up(struct nodes *, const char *path, const uint64_t *inos, size_t count);
 // An inode has readers or writers, never both, so that no page of the old bytes is ever taken for the new ones'. Opened for

@@ -11,9 +11,17 @@ static int ready_reader(struct stack *stack, const struct node *node, struct han
 {
     struct tree_stat stat = nodes_stat(stack->nodes, node);
     auto_unlock pthread_mutex_t *held = scope_lock(&h->lock);
+    int rc = 0;
+    bool is_other = *h->etag && !nodes_is_payload(stack->nodes, node, h->etag);
     // the old object's bytes must not enter the page cache of an inode that goes on to another
-    if (*h->etag && !nodes_is_payload(stack->nodes, node, h->etag))
+    if (is_other && !h->may_write)
         return err_set(err, EIO, "it was overwritten through this mount");
+    if (is_other) { // who writes has no pages, and sees what others wrote
+        rc = handle_put_past(h, err);
+        if (rc)
+            return rc;
+        h->etag[0] = '\0';
+    }
     if (h->reader) {
         *out = h->reader;
         return 0;
@@ -23,7 +31,7 @@ static int ready_reader(struct stack *stack, const struct node *node, struct han
     memcpy(h->etag, stat.info.stat.etag, sizeof(h->etag));
     if (!*h->etag)
         return err_set(err, EIO, "it was never stored");
-    int rc = handle_open_reader(stack, node, h, err);
+    rc = handle_open_reader(stack, node, h, err);
     *out = h->reader;
     return rc;
 }

@@ -125,6 +125,8 @@ static void committed(void *ctx, const struct writer_end *end)
     struct tree_stat stat = {.kind = TREE_FILE, .info = *info};
     tree_committed(stack->tree, end->path, info);
     nodes_committed(stack->nodes, end->path, end->inos, end->ino_count, &stat);
+    if (end->replaced)
+        nodes_follow(stack->nodes, end->path, end->replaced, &stat);
     status_stored(stack->status, end->path, info->header.record.size, info->stat.size);
     log_info("stored path=%s bytes=%" PRIu64 " stored_bytes=%" PRIu64, end->path,
              info->header.record.size, info->stat.size);

@@ -53,7 +53,12 @@ void writer_destroy(struct writer *w)
 
 static struct writer_end end_of(const struct writer *w)
 {
-    return (struct writer_end){.path = w->path, .inos = w->inos, .ino_count = w->ino_count};
+    return (struct writer_end){
+        .path = w->path,
+        .inos = w->inos,
+        .ino_count = w->ino_count,
+        .replaced = w->cond.if_match,
+    };
 }
 
 // Latches; nothing will be stored. Called with the lock.

@@ -31,6 +31,7 @@ struct writer_end { // what became of one; borrowed
     const char *path;
     const uint64_t *inos; // that its handles were opened by
     size_t ino_count;
+    const char *replaced;           // ETag of what stood there when it began, or NULL
     const struct object_info *info; // stored
     const struct object_key *key;
     const struct err *failure; // or not stored

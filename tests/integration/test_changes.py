@@ -256,3 +256,21 @@ class Changes(case.Case):
             os.close(os.open(a, os.O_RDWR | os.O_CREAT, 0o600))
             os.unlink(a)
         self.assertEqual(sorted(os.listdir(m.path(DAY))), sorted("b%d" % i for i in range(20)))
+
+    @case.short
+    def test_an_idle_descriptor_follows_what_others_write(self):
+        m = self.mount()
+        path = m.make(DAY, "f")
+        put_file(path, [b"first\n"])
+        done = self.run_shell('exec 3>>"$1" && cat "$1" && echo x >> "$1" && echo y >&3 && exec 3>&- && cat "$1"', path)
+        self.assertEqual(done.stdout.decode(), "first\nfirst\nx\ny\n")
+        fd = os.open(path, os.O_RDWR)
+        self.assertEqual(os.pread(fd, 5, 0), b"first")
+        self.assertEqual(read(path)[:5], b"first")
+        os.truncate(path, 3)
+        self.assertEqual(os.pread(fd, 10, 0), b"fir")
+        put_file(path, [b"anew, and longer"])
+        self.assertEqual(os.pread(fd, 100, 0), b"anew, and longer")
+        os.pwrite(fd, b"A", 0)
+        os.close(fd)
+        self.assertEqual(read(path), b"Anew, and longer")
