@@ -33,6 +33,10 @@ REGRESSIONS = [
         ("mkdir", 0, "d"), ("open", 1, 0, "a", RW | CREAT), ("close", 0), ("open", 0, 1, "a", RW), ("rename", 0, "a", "d/b"),
         ("pwrite", 1, 0, 1048577, 33), ("stat", 1, "d/b"), ("close", 1), ("stat", 1, "d/b"), ("stat", 1, "a"),
     ]),
+    ("an idle descriptor, and others that read, append and cut", [
+        ("open", 0, 0, "a", W | CREAT), ("write", 0, 5000, 3), ("close", 0), ("open", 0, 1, "a", W | APPEND), ("open", 1, 2, "a", R), ("read", 2, 5000),
+        ("close", 2), ("open", 1, 3, "a", W | APPEND), ("write", 3, 10, 4), ("close", 3), ("truncate", 1, "a", 5003), ("write", 1, 7, 5), ("close", 1),
+    ]),
     ("a rewrite across the end of the head, by a duplicate", [
         ("open", 0, 1, "a", W | CREAT | TRUNC), ("open", 1, 3, "a", W | CREAT | APPEND), ("write", 3, 461, 489),
         ("open", 1, 5, "a", RW | CREAT | TRUNC), ("close", 5), ("close", 3), ("write", 1, 1048575, 854),

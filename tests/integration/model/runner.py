@@ -19,9 +19,7 @@ The mount may differ from the plain directory only so:
      later write, fsync, ftruncate and close gives EIO, and the name is what it was before the file was opened. So is a head
      that was rewritten after it was full, when it does not fit into the part reserved for it (a hole that was filled): EIO of close.
   4. LOOSE: a file opened before its name was renamed, removed or overwritten keeps reading what it was opened on, or reads
-     what stands there now, or gets EIO, EBUSY or ESTALE; never a mixture. Writing through it may be refused. One that was
-     opened before truncate(2) changed the file by its name may get EIO. What is written through
-     one that was renamed since is seen under the new name when it is stored: until then stat says what is stored.
+     what stands there now, or gets EIO, EBUSY or ESTALE; never a mixture. Writing through it may be refused.
   5. DEAD: a file whose writer is killed or exits non-zero with it open becomes what it was before.
   6. LATE: a file of which nothing was written is stored at its release, which is just after the close.
 """
@@ -77,7 +75,6 @@ class Open:
         self.writable = flags & os.O_ACCMODE != os.O_RDONLY
         self.holds = self.writable
         self.loose = self.dead = False
-        self.passed = False  # the file was cut by its name since
 
 
 class Process:
@@ -332,9 +329,7 @@ class Runner:
             self.changes(file, worker, False)
 
     def on_stat(self, worker, name):
-        file = self.names.get(name)
-        loose = file and any(h.loose and h.holds for h in self.handles(file))
-        self.ask(worker, ("stat", name), (), [("ok", len(s or b"")) for s in file.stored] if loose else [])
+        self.ask(worker, ("stat", name))
 
     def on_list(self, worker, name):
         self.ask(worker, ("list", name))
@@ -360,8 +355,6 @@ class Runner:
             return
         was_changed = file.changed
         self.truncated(file, worker, size)
-        for h in self.handles(file):
-            h.passed = True
         if not was_changed:  # stored when it returns
             file.stored, file.changed = [self.content("plain", name)], False
             if self.content("mount", name) != file.stored[0]:
@@ -394,7 +387,7 @@ class Runner:
         self.changes(file, worker)
 
     def reading(self, h):
-        if h.dead or h.loose or h.passed:
+        if h.dead or h.loose:
             return UNREADABLE | {errno.ESTALE}
         writing = h.file.changed
         return UNREADABLE if writing and (h.file.streamed or not h.writable) else ()
@@ -442,10 +435,10 @@ class Runner:
                 raise Difference("a failed file took a change: %s" % self.say(mine))
             return False
         fixes = self.may_fix(h.file, off, size)
-        allowed = REFUSED if h.loose or h.passed else {errno.EIO} if fixes else ()
+        allowed = REFUSED if h.loose else {errno.EIO} if fixes else ()
         answer = self.cut_short(h, op) if fixes and size else self.ask(h.worker, op, allowed)
         if answer is None:
-            if (h.loose or h.passed) and not fixes:
+            if h.loose and not fixes:
                 h.dead = True
                 h.file.holders -= h.holds
                 h.holds = False
@@ -453,7 +446,6 @@ class Runner:
                 self.give_up(h.file)
         if answer and size and off < self.head < h.file.top and h.file.streamed:
             h.file.filled = True
-        h.passed &= answer is None or answer[0] != "ok"
         return answer is not None and answer[0] == "ok"
 
     def cut_short(self, h, op):
@@ -505,7 +497,7 @@ class Runner:
 
     def copied(self, h, other, worker):
         new = self.opened[other] = Open(h.file, worker, h.flags, h.seen)
-        new.holds, new.loose, new.dead, new.passed = h.holds, h.loose, h.dead, h.passed
+        new.holds, new.loose, new.dead = h.holds, h.loose, h.dead
         h.file.holders += h.holds
 
     def on_give(self, h, slot, other, worker):
