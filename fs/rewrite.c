@@ -71,8 +71,12 @@ int rewrite_object(struct stack *stack, const struct rewrite *r, struct object_i
         struct object_info info;
         rc = object_rewrite(&stack->object_env, r->from, r->info->stat.etag, &key, &change, &info,
                             err);
-        if (rc && strcmp(r->from, r->to) != 0 &&
-            look_again(stack, r->to, &key, &info, &unsure) == 0)
+        bool is_there = rc && strcmp(r->from, r->to) != 0 &&
+                        look_again(stack, r->to, &key, &info, &unsure) == 0;
+        // refused for what stands there: that is another mount's copy, who may take it back
+        if (is_there && rc == -EEXIST)
+            unsure = true;
+        else if (is_there)
             rc = 0;
         if (!rc)
             *out = info;

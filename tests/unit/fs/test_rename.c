@@ -10,6 +10,7 @@
 #include "tests/support/temp_dir.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -329,6 +330,49 @@ static void every_request_of_a_directory(void **state)
     rounds(dir_round, false, 40, 4);
 }
 
+// --- Two mounts ---
+
+static void *rename_it(void *arg)
+{
+    struct err *err = arg;
+    rename_path(&fix.stack, DAY "/a", DAY "/b", 0, err);
+    return NULL;
+}
+
+// Another mount's copy is there first: who goes on with it would remove the old one, and the other mount, if it fails, the
+// copy.
+static void somebody_elses_copy_is_not_ours(void **state)
+{
+    (void)state;
+    begin();
+    struct payload a = put(DAY "/a", "content of a");
+    struct tree_stat stat;
+    assert_int_equal(tree_lookup_now(fix.stack.tree, DAY "/a", &stat, NULL), 0);
+    struct object_key key;
+    assert_true(recents_get(fix.stack.recents, DAY "/a", stat.info.stat.etag, &key));
+    struct err err = {0};
+    pthread_t thread;
+    fault_store_hold(fix.stack.store, FAULT_PUT);
+    assert_int_equal(pthread_create(&thread, NULL, rename_it, &err), 0);
+    fault_store_wait_held(fix.stack.store, 1);
+
+    struct object_env other = fix.stack.object_env;
+    other.upload.store = fix.files;
+    struct object_change change = {.to = DAY "/b", .cond = {.if_absent = true}};
+    struct object_info copy;
+    assert_int_equal(
+        object_rewrite(&other, DAY "/a", stat.info.stat.etag, &key, &change, &copy, NULL), 0);
+    fault_store_release(fix.stack.store);
+    pthread_join(thread, NULL);
+    assert_int_equal(err.code, EEXIST);
+    assert_true(holds(DAY "/a", &a));
+    // it fails, and takes its copy back
+    assert_int_equal(rewrite_remove(fix.files, DAY "/b", copy.stat.etag, NULL), 0);
+    remount();
+    assert_true(holds(DAY "/a", &a));
+    end();
+}
+
 // --- What stands in the way ---
 
 static void claimed_paths_wait_or_are_busy(void **state)
@@ -421,7 +465,7 @@ int main(void)
         RENAME_TEST(every_request_of_a_file),       RENAME_TEST(every_request_of_a_replaced_file),
         RENAME_TEST(every_request_of_a_directory),  RENAME_TEST(claimed_paths_wait_or_are_busy),
         RENAME_TEST(too_many_files_for_the_memory), RENAME_TEST(a_pending_time),
-        RENAME_TEST(recovery_lets_others_be),
+        RENAME_TEST(recovery_lets_others_be),       RENAME_TEST(somebody_elses_copy_is_not_ours),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
