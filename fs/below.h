@@ -15,8 +15,8 @@ struct stack;
 
 struct below_file {
     char *path;
-    struct object_info
-        info; // the header by below_headers only, if it may be read; no ETag: it vanished meanwhile
+    // the header by below_headers only, if it may be read; no ETag: it vanished meanwhile
+    struct object_info info;
 };
 
 struct below {

@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// A table entry a frame has to fit into memory.
+// Each MiB below the end has an entry in a table in memory, written or not.
 #define DRAFT_SIZE_MAX ((uint64_t)4 << 40)
 
 struct draft;

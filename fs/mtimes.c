@@ -33,8 +33,8 @@ struct pending {
 struct mtimes {
     struct stack *stack;
     unsigned delay_ms;
-    atomic_int
-        offered; // is it worth a rewrite: the bucket keeps no old versions; -1: not asked yet
+    // is it worth a rewrite: the bucket keeps no old versions; -1: not asked yet
+    atomic_int offered;
     unsigned thread_count;
     pthread_t threads[MTIMES_THREADS];
     pthread_mutex_t lock;

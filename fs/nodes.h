@@ -1,5 +1,6 @@
-// Inodes: what the kernel holds by number. One inode per ETag: a name that is found with another ETag gets a new inode, so
-// that no cached page or size of the old object is ever taken for the new one's. Inode numbers have random upper bits:
+// Inodes: what the kernel holds by number. One inode per payload: a name that is found with an ETag that is not known to be
+// another header of the same payload (nodes_rewritten) gets a new inode, so that no cached page or size of the old object is
+// ever taken for the new one's. Inode numbers have random upper bits:
 // /proc/PID/fdinfo is searched by them, and /dev/null is inode 3.
 //
 // Threads: any. A node lives while the kernel or a node_ref holds it; its kind and number never change. Its path changes
@@ -33,8 +34,8 @@ struct node {
     struct tree_stat before; // what it stood for when the file began to be overwritten
     bool current;            // the path still leads here
     bool cached;             // the kernel may hold pages of it
-    bool
-        changed; // it was opened for writing since: what pages there are are not of what stands there
+    // it was opened for writing since: what pages there are are not of what stands there
+    bool changed;
     uint64_t lookups;
     struct node_past *past; // what it was called, and other ETags of the same payload
     struct node *next;      // while it is being renamed

@@ -1,4 +1,4 @@
-// The FUSE callbacks: unpack, call, answer errno, log once. ops*.c and session.c alone include libfuse.
+// The FUSE callbacks: unpack, call, answer errno, log once. ops*.c, handles.c, session.c and loop.c alone include libfuse.
 //     ops.c         names: lookup, attributes
 //     ops_change.c  making and removing names
 //     ops_dir.c     listing

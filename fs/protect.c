@@ -10,8 +10,8 @@
 
 #define PLACES_MAX 256
 #define MARKS_MAX 256
-#define LATE_SECONDS                                                                               \
-    60 // so long a directory whose grace was found to be over is not looked at again
+// So long a directory whose grace was found to be over is not looked at again.
+#define LATE_SECONDS 60
 
 struct place { // a PARTITION's directory
     char *path;

@@ -1,5 +1,6 @@
 // The end of the daemon has an end: a take-down that hangs, since the store answers never, becomes an exit. What it leaves in
 // the store is known from the journal and cleaned up by the next mount, as after a kill.
+// One for the process. Threads: the session's, which takes down.
 #pragma once
 
 #include <stdint.h>

@@ -28,8 +28,8 @@ enum tree_kind { TREE_DIR, TREE_FILE };
 struct tree_stat {
     enum tree_kind kind;
     struct object_info info; // of a file
-    struct timespec
-        mtime; // of a directory: the newest commit or last-modified known in it, else when it was made
+    // of a directory: the newest commit or last-modified known in it, else when it was made
+    struct timespec mtime;
 };
 
 struct tree_name {

@@ -60,8 +60,8 @@ struct writer_begin {
     struct store_cond cond;
     uint32_t flags; // of the record, without completeness
     bool as_draft;
-    struct object_reader
-        *base;          // of a draft: what stands there now, or NULL; taken over, also on failure
+    // of a draft: what stands there now, or NULL; taken over, also on failure
+    struct object_reader *base;
     bool may_read_base; // readers of the draft may see the base's bytes
 };
 // Starts a file and its first handle. -EBUSY: it is being written already (then writers_join).

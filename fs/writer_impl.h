@@ -26,7 +26,7 @@ struct writer {
     _Atomic int64_t mtime_ns;
     atomic_bool stored;
     atomic_bool closed_clean; // nothing was written, and its last holder closed it alive
-    struct cancel cancel; // of the object's commit
+    struct cancel cancel;     // of the object's commit
     // 0, or the member that is being killed, whatever /proc shows of it by the time it is looked at
     _Atomic pid_t doomed_group;
     _Atomic int doomed_signal;

@@ -14,8 +14,8 @@
 #include <stdio.h>
 #include <time.h>
 
-#define DOCTOR_OLD_SECONDS                                                                         \
-    (7 * 24 * 60 * 60)  // what is older and unfinished, nobody works on any more
+// What is older and unfinished, nobody works on any more.
+#define DOCTOR_OLD_SECONDS (7 * 24 * 60 * 60)
 #define DOCTOR_SHOWN 20 // of one kind, without --all
 #define DOCTOR_TEXT_BYTES 2048
 
@@ -52,18 +52,18 @@ void doctor_tell(struct doctor *, enum doctor_level, const char *why, const char
 bool doctor_shows(const struct doctor *, uint64_t *count);
 // After the last of them: how many were not shown.
 void doctor_more(struct doctor *, uint64_t count, const char *of_what);
-void doctor_progress(const struct doctor *, const char *what,
-                     uint64_t count); // a line on a terminal
+// A line on a terminal.
+void doctor_progress(const struct doctor *, const char *what, uint64_t count);
 
-// --- doctor_conf.c ---
-void doctor_files(struct doctor *);
-void doctor_keys(struct doctor *);
 // Is the mount there, and read-only? Then nothing is tried that writes.
 static inline bool doctor_read_only(const struct doctor *d)
 {
     return d->mounted && d->daemon.read_only;
 }
 
+// --- doctor_conf.c ---
+void doctor_files(struct doctor *);
+void doctor_keys(struct doctor *);
 // --- doctor_store.c ---
 void doctor_reach(struct doctor *); // sets d->store and d->now; the others need it
 void doctor_clock(struct doctor *);
@@ -74,8 +74,8 @@ void doctor_device(struct doctor *);
 // --- doctor_objects.c ---
 void doctor_objects(struct doctor *);
 // --- doctor_headers.c ---
-struct
-    headers_seen; // of --deep: unreadable headers, one payload under two keys. Read by threads of its own
+// Of --deep: unreadable headers, one payload under two keys. Read by threads of its own.
+struct headers_seen;
 struct headers_seen *doctor_headers_new(void); // NULL: no memory
 void doctor_headers_look(struct doctor *, struct headers_seen *, const struct store_entry *);
 void doctor_headers_end(struct doctor *, struct headers_seen *); // tells, and frees

@@ -22,9 +22,9 @@ struct pack_env { // shared by all writers of a daemon; outlives them
     struct workers *packers;
     unsigned packer_count;
     int level; // 1..19
-    uint64_t
-        head_bytes; // plain bytes held back, a multiple of 1 MiB, at least 1 MiB; 0: nothing is held back beyond
-                    // what next's front_min demands
+    // plain bytes held back, a multiple of 1 MiB, at least 1 MiB; 0: nothing is held back beyond what next's front_min
+    // demands
+    uint64_t head_bytes;
 };
 
 // Wraps `next`, whose ownership it takes (also freed on failure). It is not a sink for others to wrap: besides appending

@@ -51,8 +51,9 @@ struct http_response {
     size_t into_len; // bytes in `into`
     char *text;      // malloc'ed, NUL-terminated, or NULL; http_response_done
     size_t text_len;
-    uint64_t moved_bytes;     // of bodies, both ways
-    unsigned sent; // how often: curl does it again by itself when a connection that was used before breaks
+    uint64_t moved_bytes; // of bodies, both ways
+    // how often: curl does it again by itself when a connection that was used before breaks
+    unsigned sent;
     struct timespec answered; // CLOCK_REALTIME when the status line came
     char headers[8192];       // name NUL value NUL ..., names in lower case
     size_t headers_len;

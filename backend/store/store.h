@@ -50,8 +50,8 @@ struct store_limits {
     unsigned parts_max;                       // 10,000
     uint64_t put_max;                         // largest single put
     bool put_conditions, complete_conditions; // put, and complete, honour store_cond
-    bool
-        conditions_unsure; // these two are a cautious guess, which probe.h can replace by what the store does
+    // these two are a cautious guess, which probe.h can replace by what the store does
+    bool conditions_unsure;
 };
 
 struct store_upload { // of list_uploads
@@ -74,8 +74,8 @@ enum store_fact {
     STORE_FACT_REFUSED, // the credentials may not ask
 };
 struct store_facts {
-    enum store_fact
-        abort_rule; // old uploads that nobody completed are aborted by the store (S3: lifecycle rule)
+    // old uploads that nobody completed are aborted by the store (S3: lifecycle rule)
+    enum store_fact abort_rule;
     unsigned abort_days;        // of it, the earliest
     enum store_fact versioning; // what is overwritten or removed stays as an older version
     enum store_fact lock;       // object lock
@@ -140,6 +140,7 @@ struct store_ops {
     // Removing what is absent is success. `if_match` (may be NULL) is honoured where the store can.
     int (*remove)(struct store *, const char *key, const char *if_match, struct err *);
 
+    // How the place is set up, by a few requests. What may not be asked is STORE_FACT_REFUSED, no failure.
     int (*facts)(struct store *, struct store_facts *out, struct err *);
 
     // Now, by the store's clock, as last seen in an answer's Date (the local clock for dir:).

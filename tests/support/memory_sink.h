@@ -13,8 +13,8 @@ struct memory {     // outlives its sink and sources
     bool committed;
     bool aborted;   // freed without a commit
     unsigned calls; // of the sink: open_front, write, write_front, commit
-    unsigned
-        fail_call; // the call with this number (from 1) and all later ones fail with EIO; 0: none
+    // the call with this number (from 1) and all later ones fail with EIO; 0: none
+    unsigned fail_call;
     size_t piece_bytes;     // the source fails reads that are longer; 0: any length
     atomic_uint reads;      // of the sources
     atomic_uint free_count; // sinks and sources that were freed
