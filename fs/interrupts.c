@@ -1,5 +1,6 @@
 #include "fs/interrupts.h"
 
+#include "backend/base/clock.h"
 #include "backend/base/log.h"
 #include "backend/base/scope.h"
 #include "fs/holders.h"
@@ -11,7 +12,6 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define LOOK_EVERY_MS 500
 #define LOOK_FROM_MS 50 // calls that take less are not worth a look
@@ -40,13 +40,6 @@ struct interrupts {
     struct message *kept;
     struct slot slots[];
 };
-
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 // --- The caller ---
 
@@ -138,7 +131,7 @@ static void answer(const struct interrupts *all, uint64_t unique, int error)
 // Whose process id it is may have changed by now only if the call was answered: then all of this is without effect.
 static void look_at_call(struct interrupts *all, unsigned number, const struct slot *call)
 {
-    pid_t group;
+    pid_t group = 0;
     int signal = 0;
     enum caller_end end = look_at(call->tid, &group, &signal);
     if (end == CALLER_STAYS || (end == CALLER_LEAVES && !changes_nothing(call->opcode)))
@@ -151,7 +144,7 @@ static void look_at_call(struct interrupts *all, unsigned number, const struct s
         slot->answered = true;
         all->answered++;
     }
-    all->eager_until_ms = now_ms() + LOOK_AGAIN_FOR_MS;
+    all->eager_until_ms = clock_ms() + LOOK_AGAIN_FOR_MS;
     if (end == CALLER_KILLED)
         all->conf.killed(all->conf.ctx, call->opcode, call->ino, group, signal);
     answer(all, call->unique, -EINTR);
@@ -159,7 +152,7 @@ static void look_at_call(struct interrupts *all, unsigned number, const struct s
 
 static void look_at_all(struct interrupts *all)
 {
-    uint64_t now = now_ms();
+    uint64_t now = clock_ms();
     for (unsigned i = 0; i < all->conf.slots; i++) {
         pthread_mutex_lock(&all->lock);
         struct slot call = all->slots[i];
@@ -174,18 +167,14 @@ static void look_at_all(struct interrupts *all)
 // Sleeps while nothing runs, and some time between two looks. False: the end.
 static bool wait_for_look(struct interrupts *all)
 {
-    long pause_ms = now_ms() < all->eager_until_ms ? LOOK_AGAIN_MS : LOOK_EVERY_MS;
-    struct timespec until;
+    uint64_t pause_ms = clock_ms() < all->eager_until_ms ? LOOK_AGAIN_MS : LOOK_EVERY_MS;
     auto_unlock pthread_mutex_t *held = scope_lock(&all->lock);
     while (!all->stop && all->busy == 0) {
         all->sleeping = true;
         pthread_cond_wait(&all->changed, &all->lock);
         all->sleeping = false;
     }
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += pause_ms * 1000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
+    struct timespec until = clock_at(clock_ms() + pause_ms);
     while (!all->stop && pthread_cond_timedwait(&all->changed, &all->lock, &until) == 0)
         continue;
     return !all->stop;
@@ -203,7 +192,7 @@ static void *run_watcher(void *arg)
 
 void interrupts_enter(struct interrupts *all, unsigned number, const struct fuse_in_header *header)
 {
-    uint64_t now = now_ms();
+    uint64_t now = clock_ms();
     auto_unlock pthread_mutex_t *held = scope_lock(&all->lock);
     struct slot *slot = &all->slots[number];
     assert(!slot->busy);
@@ -297,11 +286,7 @@ int interrupts_new(const struct interrupts_conf *conf, struct interrupts **out, 
         return err_errno(err, ENOMEM, "serve the mount");
     all->conf = *conf;
     pthread_mutex_init(&all->lock, NULL);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&all->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    clock_cond_init(&all->changed);
     int rc = pthread_create(&all->watcher, NULL, run_watcher, all);
     if (rc) {
         pthread_cond_destroy(&all->changed);

@@ -1,4 +1,5 @@
 // HOST/latest: which backup of each partition is the newest good one.
+#include "backend/base/clock.h"
 #include "backend/base/scope.h"
 #include "fs/path.h"
 #include "fs/tree_impl.h"
@@ -27,11 +28,6 @@ struct search {
     struct found *list;
     size_t count, room;
 };
-
-static bool newer(struct timespec a, struct timespec b)
-{
-    return a.tv_sec != b.tv_sec ? a.tv_sec > b.tv_sec : a.tv_nsec > b.tv_nsec;
-}
 
 static bool ends_in(const char *name, const char *suffix)
 {
@@ -154,7 +150,7 @@ static int judge_files(struct search *s, const char *dir, const struct tree_list
             return 0;
         ours = ours || good;
         tool = tool || record.flags & SEAL_FLAG_TOOL;
-        if (good && newer(record.committed, out->committed))
+        if (good && clock_is_newer(record.committed, out->committed))
             out->committed = record.committed;
     }
     out->good = (ours || files == 0) && (meta || !tool);
@@ -232,7 +228,7 @@ static int consider(struct in_date *d, const struct tree_name *name, struct err 
         return 0;
     struct verdict v = {0};
     int rc = judge(d->search, path, name->kind, &v, err);
-    if (rc || !v.good || (!companion && f->target && !newer(v.committed, f->committed)))
+    if (rc || !v.good || (!companion && f->target && !clock_is_newer(v.committed, f->committed)))
         return rc;
     char *target = strdup(strchr(path, '/') + 1);
     if (!target)

@@ -1,5 +1,6 @@
 #include "fs/listing.h"
 
+#include "backend/base/clock.h"
 #include "backend/base/scope.h"
 #include "fs/path.h"
 
@@ -25,11 +26,6 @@ struct scan {
     bool any;                       // a key was seen on this page
     char last[STORE_KEY_BYTES + 2]; // the last key, or where to go on
 };
-
-static bool newer(struct timespec a, struct timespec b)
-{
-    return a.tv_sec != b.tv_sec ? a.tv_sec > b.tv_sec : a.tv_nsec > b.tv_nsec;
-}
 
 // The part of `key` below directory `dir`, or NULL.
 static const char *below(const char *key, const char *dir)
@@ -96,7 +92,7 @@ static int pop(struct scan *s, bool complete)
     if (s->depth > 0) {
         struct listed *parent = &s->stack[s->depth - 1].listed;
         parent->entries.list[top->in_parent]->time = top->listed.newest;
-        if (newer(top->listed.newest, parent->newest))
+        if (clock_is_newer(top->listed.newest, parent->newest))
             parent->newest = top->listed.newest;
     }
     if (complete)
@@ -114,7 +110,7 @@ static int add_file(struct listed *dir, const char *key, const struct store_stat
     const char *name = below(path, dir->path);
     if (!name || strchr(name, '/'))
         return 0;
-    if (newer(stat->last_modified, dir->newest))
+    if (clock_is_newer(stat->last_modified, dir->newest))
         dir->newest = stat->last_modified;
     return entries_add(&dir->entries, entry_new_file(name, stat)) ? 0 : -ENOMEM;
 }

@@ -1,5 +1,6 @@
 #include "fs/mtimes.h"
 
+#include "backend/base/clock.h"
 #include "backend/base/log.h"
 #include "backend/base/scope.h"
 #include "fs/rewrite.h"
@@ -47,13 +48,6 @@ struct mtimes {
     uint64_t stop_ms; // no later than this
 };
 
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 // --- The table; under lock ---
 
 static int compare(const void *a, const void *b)
@@ -77,7 +71,7 @@ static void unlink_pending(struct mtimes *m, struct pending *p)
 
 static void link_last(struct mtimes *m, struct pending *p)
 {
-    p->due_ms = now_ms() + m->delay_ms;
+    p->due_ms = clock_ms() + m->delay_ms;
     p->next = NULL;
     p->link = m->end;
     *m->end = p;
@@ -190,15 +184,14 @@ static void *run(void *arg)
     struct mtimes *m = arg;
     auto_unlock pthread_mutex_t *held = scope_lock(&m->lock);
     for (;;) {
-        uint64_t due_ms = 0, now = now_ms();
+        uint64_t due_ms = 0, now = clock_ms();
         if (m->stopping && now >= m->stop_ms)
             return NULL;
         struct pending *p = next_due(m, &due_ms);
         if (p && due_ms <= now) {
             store_one(m, p);
         } else if (p) {
-            struct timespec until = {.tv_sec = (time_t)(due_ms / 1000),
-                                     .tv_nsec = (long)(due_ms % 1000) * 1000000};
+            struct timespec until = clock_at(due_ms);
             pthread_cond_timedwait(&m->change, &m->lock, &until);
         } else if (m->stopping) {
             return NULL;
@@ -229,11 +222,7 @@ int mtimes_new(struct stack *stack, unsigned delay_ms, struct mtimes **out, stru
     m->end = &m->first;
     m->offered = -1;
     pthread_mutex_init(&m->lock, NULL);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&m->change, &attr);
-    pthread_condattr_destroy(&attr);
+    clock_cond_init(&m->change);
     int rc = 0;
     while (!rc && m->thread_count < MTIMES_THREADS) {
         rc = pthread_create(&m->threads[m->thread_count], NULL, run, m);
@@ -253,7 +242,7 @@ void mtimes_free(struct mtimes *m, uint64_t deadline_ms)
         return;
     pthread_mutex_lock(&m->lock);
     m->stopping = true;
-    m->stop_ms = now_ms() + deadline_ms;
+    m->stop_ms = clock_ms() + deadline_ms;
     pthread_cond_broadcast(&m->change);
     pthread_mutex_unlock(&m->lock);
     for (unsigned i = 0; i < m->thread_count; i++)

@@ -1,5 +1,6 @@
 #include "fs/protect.h"
 
+#include "backend/base/clock.h"
 #include "backend/base/scope.h"
 #include "fs/path.h"
 #include "fs/stack.h"
@@ -49,11 +50,6 @@ void protect_free(struct protect *p)
 }
 
 // --- Times ---
-
-static bool newer(struct timespec a, struct timespec b)
-{
-    return a.tv_sec != b.tv_sec ? a.tv_sec > b.tv_sec : a.tv_nsec > b.tv_nsec;
-}
 
 static uint64_t grace_seconds(const struct stack *stack)
 {
@@ -115,9 +111,9 @@ static void note(struct newest *n, const struct object_info *info)
         return; // gone
     struct timespec when = commit_time(info);
     bool late = is_ours(info) && info->header.record.flags & SEAL_FLAG_LATE;
-    if (newer(when, n->any))
+    if (clock_is_newer(when, n->any))
         n->any = when;
-    if (!late && newer(when, n->counted))
+    if (!late && clock_is_newer(when, n->counted))
         n->counted = when;
 }
 

@@ -1,5 +1,6 @@
 #include "fs/takedown.h"
 
+#include "backend/base/clock.h"
 #include "backend/base/log.h"
 #include "backend/base/scope.h"
 
@@ -35,13 +36,8 @@ void takedown_begin(uint64_t within_ms, void (*last)(void *ctx), void *ctx)
     auto_unlock pthread_mutex_t *held = scope_lock(&lock);
     if (began)
         return;
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&changed, &attr);
-    pthread_condattr_destroy(&attr);
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)(within_ms / 1000);
+    clock_cond_init(&changed);
+    until = clock_at(clock_ms() + within_ms);
     at_last = last;
     last_ctx = ctx;
     int rc = pthread_create(&watch, NULL, run_watch, NULL);

@@ -1,5 +1,6 @@
 #include "fs/tree.h"
 
+#include "backend/base/clock.h"
 #include "backend/base/scope.h"
 #include "fs/path.h"
 #include "fs/tree_impl.h"
@@ -124,8 +125,7 @@ static void dir_stat(struct tree *t, const char *path, struct tree_stat *out)
     };
     *out = (struct tree_stat){.kind = TREE_DIR};
     for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
-        if (times[i].tv_sec > out->mtime.tv_sec ||
-            (times[i].tv_sec == out->mtime.tv_sec && times[i].tv_nsec > out->mtime.tv_nsec))
+        if (clock_is_newer(times[i], out->mtime))
             out->mtime = times[i];
     if (out->mtime.tv_sec == 0)
         out->mtime = path_time(t, path);

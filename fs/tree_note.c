@@ -1,12 +1,9 @@
 #include "fs/tree_impl.h"
 
+#include "backend/base/clock.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-static bool newer(struct timespec a, struct timespec b)
-{
-    return a.tv_sec != b.tv_sec ? a.tv_sec > b.tv_sec : a.tv_nsec > b.tv_nsec;
-}
 
 static bool is_at_or_below(const char *path, const char *dir)
 {
@@ -64,9 +61,9 @@ static void note_dir(struct tree *t, const char *path, struct timespec newest)
     uint64_t until = tree_now_ms(t) + t->conf.refresh_ms;
     if (until > e->fresh_until_ms)
         e->fresh_until_ms = until;
-    if (newer(newest, e->time))
+    if (clock_is_newer(newest, e->time))
         e->time = newest;
-    if (newer(newest, d->newest))
+    if (clock_is_newer(newest, d->newest))
         d->newest = newest;
 }
 
@@ -99,7 +96,7 @@ static void put_committed(struct tree *t, const char *path, const struct object_
         e->fresh_until_ms = now + t->conf.refresh_ms;
         entry_set_header(e, &info->header, now);
         dirs_put(&t->dirs, d, e);
-        if (newer(when, d->newest))
+        if (clock_is_newer(when, d->newest))
             d->newest = when;
     } else if (d) { // no memory: at least nothing old is told
         dirs_remove(&t->dirs, d, name);

@@ -1,5 +1,6 @@
 #include "fs/writer_impl.h"
 
+#include "backend/base/clock.h"
 #include "backend/base/scope.h"
 
 #include <errno.h>
@@ -16,11 +17,7 @@ int writers_new(const struct writers_conf *conf, struct writers **out, struct er
         return err_errno(err, ENOMEM, "make the table of writers");
     all->conf = *conf;
     pthread_mutex_init(&all->lock, NULL);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&all->fewer, &attr);
-    pthread_condattr_destroy(&attr);
+    clock_cond_init(&all->fewer);
     *out = all;
     return 0;
 }
@@ -68,19 +65,6 @@ bool writers_is_writing_below(struct writers *all, const char *dir)
     return w != NULL;
 }
 
-static struct timespec in_ms(uint64_t ms)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)(ms / 1000);
-    until.tv_nsec += (long)(ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
-    return until;
-}
-
 // With the table's lock.
 static bool has_closed(const struct writers *all, const char *path, size_t len)
 {
@@ -93,7 +77,7 @@ static bool has_closed(const struct writers *all, const char *path, size_t len)
 void writers_settle(struct writers *all, const char *path)
 {
     size_t len = strlen(path);
-    struct timespec until = in_ms(SETTLE_MS);
+    struct timespec until = clock_at(clock_ms() + SETTLE_MS);
     auto_unlock pthread_mutex_t *held = scope_lock(&all->lock);
     while (has_closed(all, path, len) &&
            pthread_cond_timedwait(&all->fewer, &all->lock, &until) == 0)
@@ -170,7 +154,7 @@ unsigned writers_count(struct writers *all)
 
 unsigned writers_drain(struct writers *all, uint64_t deadline_ms)
 {
-    struct timespec until = in_ms(deadline_ms);
+    struct timespec until = clock_at(clock_ms() + deadline_ms);
     auto_unlock pthread_mutex_t *held = scope_lock(&all->lock);
     while (all->count > 0 && pthread_cond_timedwait(&all->fewer, &all->lock, &until) == 0)
         continue;

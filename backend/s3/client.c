@@ -1,5 +1,6 @@
 #include "backend/s3/client.h"
 
+#include "backend/base/clock.h"
 #include "backend/base/crypto.h"
 #include "backend/base/log.h"
 #include "backend/base/num.h"
@@ -72,13 +73,6 @@ void s3_client_free(struct s3_client *client)
     free(client);
 }
 
-uint64_t s3_client_monotonic_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static int64_t to_ms(struct timespec t)
 {
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
@@ -133,7 +127,7 @@ bool s3_client_pause(unsigned failed, uint64_t since_ms, uint64_t deadline_ms)
     struct retry retry = {
         .deadline_ms = deadline_ms, .since_ms = since_ms, .failed = failed ? failed - 1 : 0};
     uint64_t delay;
-    if (!retry_delay(&retry, s3_client_monotonic_ms(), 0, 0, random_u64(), &delay))
+    if (!retry_delay(&retry, clock_ms(), 0, 0, random_u64(), &delay))
         return false;
     sleep_ms(delay);
     return true;
@@ -338,10 +332,10 @@ static int run(struct s3_client *client, struct s3_call *call, struct attempt *a
         return result;
     struct retry retry;
     unsigned deadline = call->deadline_ms ? call->deadline_ms : client->deadline_ms;
-    retry_begin(&retry, deadline, s3_client_monotonic_ms());
+    retry_begin(&retry, deadline, clock_ms());
     bool clock_mended = false;
     for (;;) {
-        uint64_t left = retry_left_ms(&retry, s3_client_monotonic_ms());
+        uint64_t left = retry_left_ms(&retry, clock_ms());
         attempt->http.connect_ms = (unsigned)min_u64(left, CONNECT_MS);
         attempt->http.stall_ms = (unsigned)(call->late_error ? left : min_u64(left, STALL_MS));
         result = attempt_sign(client, call, body_hash, attempt, err);
@@ -373,7 +367,7 @@ static int run(struct s3_client *client, struct s3_call *call, struct attempt *a
         if (verdict != RETRY_AGAIN || call->once)
             return err_copy(err, &last);
         uint64_t delay;
-        if (!retry_delay(&retry, s3_client_monotonic_ms(), call->response.moved_bytes,
+        if (!retry_delay(&retry, clock_ms(), call->response.moved_bytes,
                          retry_after(&call->response), random_u64(), &delay))
             return give_up(client, call, &retry, &last, err);
         sleep_ms(delay);

@@ -74,6 +74,5 @@ void s3_call_done(struct s3_call *);
 int64_t s3_client_clock_offset_ms(struct s3_client *);
 struct timespec s3_client_now(struct s3_client *);
 // Sleeps as a retry does, with jitter, before attempt number `failed` + 1 of something that is repeated above a call.
-// False once `deadline_ms` have passed since `since_ms` (CLOCK_MONOTONIC, s3_client_monotonic_ms).
+// False once `deadline_ms` have passed since `since_ms` (clock_ms).
 bool s3_client_pause(unsigned failed, uint64_t since_ms, uint64_t deadline_ms);
-uint64_t s3_client_monotonic_ms(void);

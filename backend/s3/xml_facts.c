@@ -1,4 +1,5 @@
 // The answers to what doctor asks: parts of an upload, and how the bucket is set up.
+#include "backend/base/clock.h"
 #include "backend/s3/times.h"
 #include "backend/s3/xml.h"
 #include "backend/s3/xml_walk.h"
@@ -39,10 +40,8 @@ static void see_newest(struct xml_walk *walk, struct parts *parts)
         xml_walk_stop(walk, EUCLEAN, "a time is malformed");
         return;
     }
-    struct timespec *newest = &parts->said.newest;
-    if (when.tv_sec > newest->tv_sec ||
-        (when.tv_sec == newest->tv_sec && when.tv_nsec > newest->tv_nsec))
-        *newest = when;
+    if (clock_is_newer(when, parts->said.newest))
+        parts->said.newest = when;
 }
 
 static void parts_closed(struct xml_walk *walk, const char *name, const char *parent)

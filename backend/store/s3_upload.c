@@ -1,6 +1,7 @@
 // Multipart uploads in S3.
 #include "backend/store/s3_store.h"
 
+#include "backend/base/clock.h"
 #include "backend/base/log.h"
 #include "backend/base/scope.h"
 
@@ -262,7 +263,7 @@ static int complete_full(struct s3_store *s3, const struct completion *done, str
             return result;
         s3_call_header(&asked, "if-match", quoted);
     }
-    uint64_t since = s3_client_monotonic_ms();
+    uint64_t since = clock_ms();
     for (unsigned tries = 1;; tries++) {
         struct s3_call call = asked;
         int result = complete_once(s3, &call, done, out, err);
@@ -353,7 +354,7 @@ int s3_upload_abort(struct store *store, const char *key, const char *id, struct
     char full[S3_KEY_BYTES], token[S3_TOKEN_BYTES];
     struct err local = {0};
     int result = s3_key(s3, key, full, &local);
-    uint64_t since = s3_client_monotonic_ms();
+    uint64_t since = clock_ms();
     for (unsigned round = 1; result == 0; round++) {
         result = abort_once(s3, full, id, &local);
         if (result <= 0)
