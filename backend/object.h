@@ -23,6 +23,21 @@ struct object_info {
     struct seal_header header; // header.state says what of it holds
 };
 
+// Does a record of ours say when it was made and how long it is?
+static inline bool object_is_ours(const struct object_info *info)
+{
+    return info->header.state == SEAL_OURS && info->header.len > 0;
+}
+
+// When it was committed; of what is not ours, when it was last changed.
+static inline struct timespec object_commit_time(const struct object_info *info)
+{
+    return object_is_ours(info) ? info->header.record.committed : info->stat.last_modified;
+}
+
+// The key of the file under `path` (in the tree, no leading slash): path + OBJECT_SUFFIX. -ENAMETOOLONG.
+int object_store_key(const char *path, char out[STORE_KEY_BYTES + 1], struct err *err);
+
 // One ranged GET (more when the header goes on). 0 also for objects that are not ours: header.state says so. An object
 // that is no age file at all, or archived, is SEAL_FOREIGN too, with len 0, and `err` says why.
 int object_probe(struct store *, const char *key, const char *etag, struct object_info *out,
@@ -44,8 +59,7 @@ struct object_times {
 };
 
 struct object_writer;
-// `path`: in the tree, no leading slash; the key is path + OBJECT_SUFFIX.
-// `cancel`: as upload_sink_new has it.
+// `path` as object_store_key has it, `cancel` as upload_sink_new.
 int object_create(const struct object_env *, const char *path, const struct store_cond *,
                   struct cancel *cancel, struct object_writer **out, struct err *err);
 struct packer *object_writer_packer(struct object_writer *);

@@ -11,7 +11,6 @@ struct object_head {
     struct seal_header header;
 };
 
-int object_store_key(const char *path, char out[STORE_KEY_BYTES + 1], struct err *err);
 // One ranged GET of at most `len` bytes. `etag` may be NULL.
 int object_head_fetch(struct store *, const char *key, const char *etag, size_t len,
                       struct object_head *out, struct err *err);

@@ -75,9 +75,10 @@ static int fetch_header(void *ctx, size_t i, struct err *err)
         file->info = stat.info;
         return 0;
     }
-    char key[STORE_KEY_BYTES + sizeof(OBJECT_SUFFIX)];
-    snprintf(key, sizeof(key), "%s%s", file->path, OBJECT_SUFFIX);
-    int rc = object_probe(run->stack->store, key, NULL, &file->info, err);
+    char key[STORE_KEY_BYTES + 1];
+    int rc = object_store_key(file->path, key, err);
+    if (!rc)
+        rc = object_probe(run->stack->store, key, NULL, &file->info, err);
     if (rc == -ENOENT) {
         file->info = (struct object_info){0};
         return 0;

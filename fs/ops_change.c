@@ -2,6 +2,7 @@
 #include "fs/ops.h"
 #include "fs/path.h"
 #include "fs/rename.h"
+#include "fs/rewrite.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -54,9 +55,7 @@ static int remove_file(struct stack *stack, const char *path, struct err *err)
     rc = protect_check_file(stack, path, &stat.info, err);
     if (rc)
         return rc;
-    char key[OPS_PATH_BYTES + sizeof(OBJECT_SUFFIX)];
-    snprintf(key, sizeof(key), "%s%s", path, OBJECT_SUFFIX);
-    rc = stack->store->ops->remove(stack->store, key, stat.info.stat.etag, err);
+    rc = rewrite_remove(stack->store, path, stat.info.stat.etag, err);
     if (rc)
         return rc;
     tree_removed(stack->tree, path);

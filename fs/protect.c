@@ -56,16 +56,6 @@ static uint64_t grace_seconds(const struct stack *stack)
     return stack->conf->protect.grace_ms / 1000;
 }
 
-static bool is_ours(const struct object_info *info)
-{
-    return info->header.state == SEAL_OURS && info->header.len > 0;
-}
-
-static struct timespec commit_time(const struct object_info *info)
-{
-    return is_ours(info) ? info->header.record.committed : info->stat.last_modified;
-}
-
 static bool is_over(struct stack *stack, struct timespec commit)
 {
     struct timespec now = stack->store->ops->now(stack->store);
@@ -76,14 +66,14 @@ struct timespec protect_until(const struct stack *stack, const struct object_inf
 {
     if (!stack->conf->protect.on)
         return (struct timespec){0};
-    struct timespec until = commit_time(info);
+    struct timespec until = object_commit_time(info);
     until.tv_sec += (time_t)grace_seconds(stack);
     return until;
 }
 
 bool protect_is_young(struct stack *stack, const struct object_info *info)
 {
-    return !stack->conf->protect.on || !is_over(stack, commit_time(info));
+    return !stack->conf->protect.on || !is_over(stack, object_commit_time(info));
 }
 
 // --- Files ---
@@ -109,8 +99,8 @@ static void note(struct newest *n, const struct object_info *info)
 {
     if (!*info->stat.etag)
         return; // gone
-    struct timespec when = commit_time(info);
-    bool late = is_ours(info) && info->header.record.flags & SEAL_FLAG_LATE;
+    struct timespec when = object_commit_time(info);
+    bool late = object_is_ours(info) && info->header.record.flags & SEAL_FLAG_LATE;
     if (clock_is_newer(when, n->any))
         n->any = when;
     if (!late && clock_is_newer(when, n->counted))

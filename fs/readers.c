@@ -189,9 +189,10 @@ static int check_still_there(struct readers *rs, const char *path, const char *e
                              struct err *err)
 {
     char key[STORE_KEY_BYTES + 1];
-    snprintf(key, sizeof(key), "%s%s", path, OBJECT_SUFFIX); // it was a key already
     struct store_stat stat;
-    int rc = rs->store->ops->head(rs->store, key, &stat, err);
+    int rc = object_store_key(path, key, err);
+    if (!rc)
+        rc = rs->store->ops->head(rs->store, key, &stat, err);
     if (!rc && strcmp(stat.etag, etag) != 0)
         rc = err_set(err, ESTALE, "another object stands there now");
     return rc;

@@ -1,6 +1,5 @@
 #include "fs/rename.h"
 
-#include "backend/base/log.h"
 #include "fs/path.h"
 #include "fs/rename_impl.h"
 #include "fs/stack.h"
@@ -187,21 +186,24 @@ int rename_check_parent(struct stack *stack, const char *to, struct err *err)
     return rc;
 }
 
+static int look(struct store *store, const char *path, struct store_stat *out)
+{
+    char key[STORE_KEY_BYTES + 1];
+    int rc = object_store_key(path, key, NULL);
+    return rc ? rc : store->ops->head(store, key, out, NULL);
+}
+
 bool rename_is_gone(struct store *store, const char *path)
 {
-    char key[STORE_KEY_BYTES + sizeof(OBJECT_SUFFIX)];
     struct store_stat stat;
-    snprintf(key, sizeof(key), "%s%s", path, OBJECT_SUFFIX);
-    return store->ops->head(store, key, &stat, NULL) == -ENOENT;
+    return look(store, path, &stat) == -ENOENT;
 }
 
 enum rename_undo rename_undo(struct stack *stack, const char *from, const char *from_etag,
                              const char *to, const char *to_etag)
 {
-    char key[STORE_KEY_BYTES + sizeof(OBJECT_SUFFIX)];
     struct store_stat stat;
-    snprintf(key, sizeof(key), "%s%s", from, OBJECT_SUFFIX);
-    int rc = stack->store->ops->head(stack->store, key, &stat, NULL);
+    int rc = look(stack->store, from, &stat);
     if (rc == -ENOENT)
         return RENAME_GONE;
     if (rc || strcmp(stat.etag, from_etag) != 0 ||

@@ -1,5 +1,4 @@
 // A directory is renamed: first all of it is copied, then all of it removed.
-#include "backend/base/log.h"
 #include "fs/path.h"
 #include "fs/rename_impl.h"
 #include "fs/stack.h"

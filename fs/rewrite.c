@@ -7,15 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool is_ours(const struct object_info *info)
-{
-    return info->header.state == SEAL_OURS && info->header.len > 0;
-}
-
 int rewrite_check(struct stack *stack, const char *path, const struct object_info *info,
                   struct err *err)
 {
-    if (!is_ours(info))
+    if (!object_is_ours(info))
         return err_set(err, EACCES,
                        "'%s' was not written by a bakfs that this one knows: only its own files "
                        "can be renamed",
@@ -92,18 +87,14 @@ int rewrite_object(struct stack *stack, const struct rewrite *r, struct object_i
     return rc;
 }
 
-static void key_of(const char *path, char key[STORE_KEY_BYTES + sizeof(OBJECT_SUFFIX)])
-{
-    snprintf(key, STORE_KEY_BYTES + sizeof(OBJECT_SUFFIX), "%s%s", path, OBJECT_SUFFIX);
-}
-
 int rewrite_nonce(struct store *store, const char *path, uint8_t nonce[SEAL_NONCE_BYTES],
                   struct object_info *out, struct err *err)
 {
-    char key[STORE_KEY_BYTES + sizeof(OBJECT_SUFFIX)];
-    key_of(path, key);
+    char key[STORE_KEY_BYTES + 1];
     struct object_info info;
-    int rc = object_probe(store, key, NULL, &info, err);
+    int rc = object_store_key(path, key, err);
+    if (!rc)
+        rc = object_probe(store, key, NULL, &info, err);
     if (!rc && info.header.len == 0)
         rc = err_set(err, EUCLEAN, "'%s' is no age file", key);
     size_t len = 0;
@@ -119,7 +110,7 @@ int rewrite_nonce(struct store *store, const char *path, uint8_t nonce[SEAL_NONC
 
 int rewrite_remove(struct store *store, const char *path, const char *etag, struct err *err)
 {
-    char key[STORE_KEY_BYTES + sizeof(OBJECT_SUFFIX)];
-    key_of(path, key);
-    return store->ops->remove(store, key, etag, err);
+    char key[STORE_KEY_BYTES + 1];
+    int rc = object_store_key(path, key, err);
+    return rc ? rc : store->ops->remove(store, key, etag, err);
 }

@@ -117,10 +117,7 @@ static void committed(void *ctx, const struct writer_end *end)
 {
     struct stack *stack = ctx;
     const struct object_info *info = end->info;
-    struct timespec until = info->header.record.committed;
-    until.tv_sec += (time_t)(stack->conf->protect.grace_ms / 1000);
-    recents_put(stack->recents, end->path, info->stat.etag, end->key,
-                stack->conf->protect.on ? until : (struct timespec){0},
+    recents_put(stack->recents, end->path, info->stat.etag, end->key, protect_until(stack, info),
                 stack->store->ops->now(stack->store));
     struct tree_stat stat = {.kind = TREE_FILE, .info = *info};
     tree_committed(stack->tree, end->path, info);

@@ -88,16 +88,6 @@ int tree_no_entry(const char *path, struct err *err)
     return err_set(err, ENOENT, "'%s' is not there", path);
 }
 
-int tree_key(const char *path, char out[STORE_KEY_BYTES + 1], struct err *err)
-{
-    size_t len = strlen(path);
-    if (len + sizeof(OBJECT_SUFFIX) > STORE_KEY_BYTES + 1)
-        return err_set(err, ENAMETOOLONG, "the path has %zu bytes: too many for a key", len);
-    memcpy(out, path, len);
-    memcpy(out + len, OBJECT_SUFFIX, sizeof(OBJECT_SUFFIX));
-    return 0;
-}
-
 // --- What is known; under lock ---
 
 // Midnight of the DATE in the path: what a directory shows of which nothing newer is known.
@@ -431,7 +421,7 @@ int tree_remove_dir(struct tree *t, const char *path, struct err *err)
 void tree_committed(struct tree *t, const char *path, const struct object_info *info)
 {
     char key[STORE_KEY_BYTES + 1];
-    if (tree_key(path, key, NULL) == 0)
+    if (object_store_key(path, key, NULL) == 0)
         headers_put(t->headers, key, info);
     auto_unlock pthread_mutex_t *held = scope_lock(&t->lock);
     note_committed(t, path, info);

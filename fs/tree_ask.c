@@ -23,7 +23,7 @@ bool tree_has_header(struct tree *t, struct dir *d, const char *path, struct ent
     if (good_header(t, e))
         return true;
     entry_stat(e, &stat);
-    return tree_key(path, key, NULL) == 0 && headers_get(t->headers, key, &stat, &header) &&
+    return object_store_key(path, key, NULL) == 0 && headers_get(t->headers, key, &stat, &header) &&
            dirs_set_header(&t->dirs, d, e, &header, tree_now_ms(t));
 }
 
@@ -133,7 +133,7 @@ static int ask_header(struct tree *t, const char *key, const struct store_stat *
 static int ask_file(struct tree *t, const struct op *op, struct object_info *out, struct err *err)
 {
     char key[STORE_KEY_BYTES + 1];
-    int rc = tree_key(op->path, key, err);
+    int rc = object_store_key(op->path, key, err);
     if (rc)
         return rc;
     if (!op->was_file || (!op->was_fresh && !op->has_header))

@@ -70,7 +70,6 @@ struct tree {
 
 uint64_t tree_now_ms(const struct tree *);
 int tree_no_entry(const char *path, struct err *err);
-int tree_key(const char *path, char out[STORE_KEY_BYTES + 1], struct err *err);
 
 // --- tree_ask.c; under lock, which they give up while they ask ---
 

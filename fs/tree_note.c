@@ -78,17 +78,11 @@ void note_dirs(struct tree *t, const char *path, struct timespec newest)
     }
 }
 
-static struct timespec change_time(const struct object_info *info)
-{
-    return info->header.state == SEAL_OURS && info->header.len > 0 ? info->header.record.committed
-                                                                   : info->stat.last_modified;
-}
-
 static void put_committed(struct tree *t, const char *path, const struct object_info *info)
 {
     char parent[STORE_KEY_BYTES + 1];
     const char *name = path_split(path, parent);
-    struct timespec when = change_time(info);
+    struct timespec when = object_commit_time(info);
     struct dir *d = dirs_make(&t->dirs, parent);
     struct entry *e = d ? entry_new_file(name, &info->stat) : NULL;
     if (e) {

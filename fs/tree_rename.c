@@ -42,7 +42,7 @@ void tree_dir_renamed(struct tree *t, const char *from, const char *to,
 {
     char key[STORE_KEY_BYTES + 1];
     for (size_t i = 0; i < count; i++)
-        if (tree_key(files[i].to, key, NULL) == 0)
+        if (object_store_key(files[i].to, key, NULL) == 0)
             headers_put(t->headers, key, files[i].info);
     auto_unlock pthread_mutex_t *held = scope_lock(&t->lock);
     drop_below(t, to);
