@@ -1,5 +1,6 @@
 #include "conf/keys.h"
 
+#include "backend/base/crypto.h"
 #include "backend/base/scope.h"
 
 #include <errno.h>
@@ -153,4 +154,16 @@ int keys_load_identities(const struct conf *conf, struct identities *out, struct
     }
     *out = found;
     return 0;
+}
+
+bool keys_fit(const struct identities *identities, const struct recipient *recipients, size_t count)
+{
+    for (size_t i = 0; i < identities->count; i++) {
+        struct recipient own;
+        identity_recipient(identities->list[i], &own);
+        for (size_t j = 0; j < count; j++)
+            if (crypto_equal(own.point, recipients[j].point, sizeof(own.point)))
+                return true;
+    }
+    return false;
 }

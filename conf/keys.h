@@ -5,6 +5,7 @@
 #include "backend/seal/seal.h"
 #include "conf/conf.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 // From a file, or a list in the configuration. At least one; free() the array. None configured: EINVAL.
@@ -12,3 +13,5 @@ int keys_load_recipients(const struct conf *, struct recipient **out, size_t *ou
                          struct err *err);
 // None configured: none, and 0. A file that is missing is ENOENT, one that others can read EACCES.
 int keys_load_identities(const struct conf *, struct identities *out, struct err *err);
+// Does one of the identities open what is sealed for the recipients?
+bool keys_fit(const struct identities *, const struct recipient *recipients, size_t count);

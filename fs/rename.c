@@ -21,16 +21,9 @@ struct change { // one file's rename
 static int find_target(struct change *c, unsigned flags, struct err *err)
 {
     struct tree_stat stat;
-    int rc = rename_check_parent(c->stack, c->to, err);
+    int rc = rename_find_target(c->stack, c->to, flags, &stat, err);
     if (rc)
-        return rc;
-    rc = tree_lookup_now(c->stack->tree, c->to, &stat, err);
-    if (rc == -ENOENT)
-        return 0;
-    if (rc)
-        return rc;
-    if (flags & RENAME_NOREPLACE)
-        return err_set(err, EEXIST, "'%s' is there already", c->to);
+        return rc == -ENOENT ? 0 : rc;
     if (stat.kind == TREE_DIR)
         return err_set(err, EISDIR, "'%s' is a directory", c->to);
     c->replaces = true;
@@ -170,7 +163,7 @@ int rename_flags(struct stack *stack, const char *to, uint32_t *out, struct err 
     return rc;
 }
 
-int rename_check_parent(struct stack *stack, const char *to, struct err *err)
+static int check_parent(struct stack *stack, const char *to, struct err *err)
 {
     char dir[STORE_KEY_BYTES + 1];
     struct tree_stat stat;
@@ -191,6 +184,17 @@ static int look(struct store *store, const char *path, struct store_stat *out)
     char key[STORE_KEY_BYTES + 1];
     int rc = object_store_key(path, key, NULL);
     return rc ? rc : store->ops->head(store, key, out, NULL);
+}
+
+int rename_find_target(struct stack *stack, const char *to, unsigned flags, struct tree_stat *out,
+                       struct err *err)
+{
+    int rc = check_parent(stack, to, err);
+    if (!rc)
+        rc = tree_lookup_now(stack->tree, to, out, err);
+    if (!rc && flags & RENAME_NOREPLACE)
+        rc = err_set(err, EEXIST, "'%s' is there already", to);
+    return rc;
 }
 
 bool rename_is_gone(struct store *store, const char *path)

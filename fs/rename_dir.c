@@ -49,16 +49,9 @@ static int check_names(const struct dir_change *c, struct err *err)
 static int clear_target(struct dir_change *c, unsigned flags, struct err *err)
 {
     struct tree_stat stat;
-    int rc = rename_check_parent(c->stack, c->to, err);
+    int rc = rename_find_target(c->stack, c->to, flags, &stat, err);
     if (rc)
-        return rc;
-    rc = tree_lookup_now(c->stack->tree, c->to, &stat, err);
-    if (rc == -ENOENT)
-        return 0;
-    if (rc)
-        return rc;
-    if (flags & RENAME_NOREPLACE)
-        return err_set(err, EEXIST, "'%s' is there already", c->to);
+        return rc == -ENOENT ? 0 : rc;
     if (stat.kind == TREE_FILE)
         return err_set(err, ENOTDIR, "'%s' is a file", c->to);
     rc = tree_remove_dir(c->stack->tree, c->to, err);

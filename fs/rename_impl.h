@@ -3,12 +3,15 @@
 
 #include "fs/rename.h"
 #include "fs/rewrite.h"
+#include "fs/tree.h"
 
 // The flags that a record gets by being renamed to `to`: late, where the directory is old.
 int rename_flags(struct stack *, const char *to, uint32_t *out, struct err *err);
 
-// -ESTALE: the directory in which `to` is to stand was renamed, or removed, meanwhile: the kernel looks again.
-int rename_check_parent(struct stack *, const char *to, struct err *err);
+// What stands under `to`, of which RENAME_NOREPLACE allows nothing. -ENOENT: nothing does. -ESTALE: the directory in which it
+// is to stand was renamed, or removed, meanwhile: the kernel looks again.
+int rename_find_target(struct stack *, const char *to, unsigned flags, struct tree_stat *out,
+                       struct err *err);
 
 // Takes a copy away again, if the old object is surely there still.
 enum rename_undo {

@@ -1,6 +1,5 @@
 #include "fs/stack.h"
 
-#include "backend/base/crypto.h"
 #include "backend/base/log.h"
 #include "backend/base/num.h"
 #include "backend/base/scope.h"
@@ -190,22 +189,10 @@ static int build_upper(struct stack *stack, struct err *err)
     return rc;
 }
 
-// Can this host read what it is about to write?
-static bool reads_own(const struct stack *stack)
-{
-    for (size_t i = 0; i < stack->identities.count; i++) {
-        struct recipient own;
-        identity_recipient(stack->identities.list[i], &own);
-        for (size_t j = 0; j < stack->recipient_count; j++)
-            if (crypto_equal(own.point, stack->recipients[j].point, sizeof(own.point)))
-                return true;
-    }
-    return stack->identities.count == 0 || stack->conf->mount.read_only;
-}
-
 static void say_what_holds(const struct stack *stack)
 {
-    if (!reads_own(stack))
+    if (!stack->conf->mount.read_only && stack->identities.count > 0 &&
+        !keys_fit(&stack->identities, stack->recipients, stack->recipient_count))
         log_warn("no identity of this host is among the recipients: "
                  "it will not be able to read what it writes");
     int64_t offset_ms = stack->store->ops->clock_offset_ms(stack->store);

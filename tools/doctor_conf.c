@@ -1,7 +1,6 @@
 // The configuration and the keys it names: who could change or read them, and who can open what is written.
 #include "tools/doctor.h"
 
-#include "backend/base/crypto.h"
 #include "backend/base/scope.h"
 #include "conf/keys.h"
 
@@ -59,23 +58,10 @@ void doctor_files(struct doctor *d)
         judge_file(d, d->conf->seal.recipients, false);
 }
 
-static bool is_among(const struct identities *identities, const struct recipient *recipients,
-                     size_t count)
-{
-    for (size_t i = 0; i < identities->count; i++) {
-        struct recipient own;
-        identity_recipient(identities->list[i], &own);
-        for (size_t j = 0; j < count; j++)
-            if (crypto_equal(own.point, recipients[j].point, sizeof(own.point)))
-                return true;
-    }
-    return false;
-}
-
 static void judge_recipients(struct doctor *d, const struct identities *identities,
                              const struct recipient *recipients, size_t count)
 {
-    bool own = is_among(identities, recipients, count);
+    bool own = keys_fit(identities, recipients, count);
     if (own && count == 1)
         doctor_tell(d, DOCTOR_NOTE,
                     "if this host is lost and its key with it, no backup can be opened by anybody",

@@ -22,6 +22,14 @@ void journal_encode(const char *text, char *out)
     *out = '\0';
 }
 
+bool journal_is_name(const char *name)
+{
+    size_t len = strlen(name), end = strlen(JOURNAL_SUFFIX);
+    return len < JOURNAL_NAME_BYTES && len > strlen(JOURNAL_PREFIX) + end &&
+           strncmp(name, JOURNAL_PREFIX, strlen(JOURNAL_PREFIX)) == 0 &&
+           strcmp(name + len - end, JOURNAL_SUFFIX) == 0;
+}
+
 const char *journal_move_word(enum journal_move_kind kind)
 {
     static const char *const words[] = {"none", "file", "over", "dir"};

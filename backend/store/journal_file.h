@@ -41,5 +41,8 @@ struct journal_lines {
     int64_t whole_bytes; // up to the last newline
 };
 
+// Is this the name of a journal?
+bool journal_is_name(const char *name);
 int journal_read(int fd, struct journal_lines *out, struct err *err);
 void journal_lines_done(struct journal_lines *);
+#define auto_lines __attribute__((cleanup(journal_lines_done)))

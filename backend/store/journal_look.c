@@ -9,16 +9,6 @@
 #include <string.h>
 #include <sys/file.h>
 
-#define auto_lines __attribute__((cleanup(journal_lines_done)))
-
-static bool is_journal(const char *name)
-{
-    size_t len = strlen(name), end = strlen(JOURNAL_SUFFIX);
-    return len < JOURNAL_NAME_BYTES && len > end &&
-           strncmp(name, JOURNAL_PREFIX, strlen(JOURNAL_PREFIX)) == 0 &&
-           strcmp(name + len - end, JOURNAL_SUFFIX) == 0;
-}
-
 // A shared lock, and at once given back: a daemon that recovers must not take a dead one's file for a living one's.
 static int look_at(int dir, const char *name,
                    int (*each)(void *ctx, const struct journal_line *, bool alive), void *ctx,
@@ -50,7 +40,7 @@ int journal_look(const char *path, int (*each)(void *ctx, const struct journal_l
     int rc = 0;
     const struct dirent *e;
     while (rc == 0 && (e = readdir(dir)))
-        if (is_journal(e->d_name))
+        if (journal_is_name(e->d_name))
             rc = look_at(dirfd(dir), e->d_name, each, ctx, err);
     return rc;
 }

@@ -30,16 +30,6 @@ struct recovery {
     void *ctx;
 };
 
-#define auto_lines __attribute__((cleanup(journal_lines_done)))
-
-static bool is_journal(const char *name)
-{
-    size_t len = strlen(name), end = strlen(JOURNAL_SUFFIX);
-    return len < JOURNAL_NAME_BYTES && len > strlen(JOURNAL_PREFIX) + end &&
-           strncmp(name, JOURNAL_PREFIX, strlen(JOURNAL_PREFIX)) == 0 &&
-           strcmp(name + len - end, JOURNAL_SUFFIX) == 0;
-}
-
 // *out_dead: the lock was free, and is ours while *out_fd is open.
 static int open_file(int dir, const char *name, int *out_fd, bool *out_dead)
 {
@@ -95,7 +85,7 @@ static int find_owner(const struct recovery *r, const char *key, const char *id,
     while (owner != OWNER_KNOWN && (e = readdir(dir))) {
         auto_fd int other = -1;
         bool dead = false;
-        if (!is_journal(e->d_name) || strcmp(e->d_name, r->name) == 0 ||
+        if (!journal_is_name(e->d_name) || strcmp(e->d_name, r->name) == 0 ||
             open_file(r->dir, e->d_name, &other, &dead) < 0)
             continue;
         auto_lines struct journal_lines lines = {0};
@@ -167,8 +157,8 @@ static int recover_without_id(struct recovery *r, const struct journal_line *lin
     struct candidates c = {.line = line};
     bool open = false;
     int rc = r->store->ops->list_uploads(r->store, line->key, see_upload, &c, err);
-    if (rc ==
-        -EACCES) { // who may not look can still write: the bucket's lifecycle rule has to do it
+    // who may not look can still write: the bucket's lifecycle rule has to do it
+    if (rc == -EACCES) {
         open = true;
         rc = 0;
     }
@@ -261,7 +251,7 @@ static int recover_all(const char *path, struct recovery *r, struct err *err)
     int first = 0; // one failure does not keep the others from being tried
     const struct dirent *e;
     while ((e = readdir(dir))) {
-        if (!is_journal(e->d_name))
+        if (!journal_is_name(e->d_name))
             continue;
         r->name = e->d_name;
         int rc = recover_file(r, first < 0 ? NULL : err);

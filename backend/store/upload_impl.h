@@ -40,8 +40,6 @@ struct upload {
     unsigned parts_room;
 };
 
-// Nothing more is to be sent: it failed, is being freed, or was called off.
-bool upload_stopped(struct upload *);
 // Begins the upload when it is the first part. Takes the part over, also when it fails.
 int upload_send_part(struct upload *, struct part *, struct err *err);
 // The next part is a range of another object.

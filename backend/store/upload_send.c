@@ -9,7 +9,8 @@
 
 #define BEGUN_ANEW_MAX 5
 
-bool upload_stopped(struct upload *u)
+// Nothing more is to be sent: it failed, is being freed, or was called off.
+static bool is_stopped(struct upload *u)
 {
     auto_unlock pthread_mutex_t *held = scope_lock(&u->lock);
     return u->stop || u->failure.code != 0 || cancel_is_asked(u->cancel);
@@ -127,7 +128,7 @@ static void put_part_job(void *ctx)
     struct store_part done;
     struct err err = {0};
     int rc = -ECANCELED;
-    if (!upload_stopped(u)) {
+    if (!is_stopped(u)) {
         rc = put_part(u, part, &done, &err);
         if (rc < 0)
             (void)err_prefix(&err, "part %u", part->number);
@@ -151,7 +152,7 @@ static void copy_part_job(void *ctx)
     struct store_part done;
     struct err err = {0};
     int rc = -ECANCELED;
-    if (!upload_stopped(u)) {
+    if (!is_stopped(u)) {
         struct store *store = u->env.store;
         char id[STORE_UPLOAD_ID_BYTES];
         do {
