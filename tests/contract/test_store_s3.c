@@ -8,6 +8,7 @@
 #include "tests/contract/store_suite.h"
 #include "tests/support/fault_peer.h"
 #include "tests/support/pattern.h"
+#include "tests/support/uploads.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -196,13 +197,6 @@ static void test_put_conditions(void **state)
     OK(store->ops->remove(store, "c", NULL, &err)); // what is absent is removed
 }
 
-static int count_upload(void *ctx, const struct store_upload *upload)
-{
-    (void)upload;
-    (*(unsigned *)ctx)++;
-    return 0;
-}
-
 static int count_entry(void *ctx, const struct store_entry *entry)
 {
     (void)entry;
@@ -223,8 +217,7 @@ static void test_probe(void **state)
     assert_int_equal(found.complete, PROBE_IGNORED);
     OK(store->ops->list(store, PROBE_PREFIX, NULL, false, 10, count_entry, &count, &more, &err));
     assert_int_equal(count, 0);
-    OK(store->ops->list_uploads(store, PROBE_PREFIX, count_upload, &count, &err));
-    assert_int_equal(count, 0);
+    assert_int_equal(uploads_below(store, PROBE_PREFIX), 0);
 }
 
 static void test_facts(void **state)
@@ -254,10 +247,8 @@ static void test_multipart(void **state)
     char id[STORE_UPLOAD_ID_BYTES];
     struct store_part parts[3];
     struct store_stat stat, seen;
-    unsigned uploads = 0;
     OK(store->ops->upload_begin(store, "m", id, &err));
-    OK(store->ops->list_uploads(store, "m", count_upload, &uploads, &err));
-    assert_int_equal(uploads, 1);
+    assert_int_equal(uploads_below(store, "m"), 1);
     upload("m", id, parts);
     FAILS(ENOENT, "404", store->ops->head(store, "m", &stat, &err));
     OK(store->ops->upload_complete(store, "m", id, parts, 3,
@@ -328,9 +319,7 @@ static void test_complete_conditions(void **state)
     assert_int_equal(stat.size, 3);
     OK(store->ops->upload_abort(store, "cc", id, &err));
     OK(store->ops->upload_abort(store, "cc", id, &err)); // gone already
-    unsigned uploads = 0;
-    OK(store->ops->list_uploads(store, "", count_upload, &uploads, &err));
-    assert_int_equal(uploads, 0);
+    assert_int_equal(uploads_below(store, ""), 0);
     OK(store->ops->remove(store, "cc", NULL, &err));
 }
 
@@ -452,11 +441,9 @@ static void test_abort_answer_lost(void **state)
     struct fault_peer *peer;
     struct store *faulty = faulty_store(lose_first, 2, "DELETE ", &peer);
     char id[STORE_UPLOAD_ID_BYTES];
-    unsigned uploads = 0;
     OK(faulty->ops->upload_begin(faulty, "la", id, &err));
     OK(faulty->ops->upload_abort(faulty, "la", id, &err));
-    OK(store->ops->list_uploads(store, "la", count_upload, &uploads, &err));
-    assert_int_equal(uploads, 0);
+    assert_int_equal(uploads_below(store, "la"), 0);
     store_free(faulty);
     fault_peer_free(peer);
 }

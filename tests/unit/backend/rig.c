@@ -5,6 +5,7 @@
 #include "backend/base/scope.h"
 #include "backend/store/plan.h"
 #include "tests/support/pattern.h"
+#include "tests/support/uploads.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -178,18 +179,9 @@ bool rig_absent(struct rig *r, const char *path)
     return r->files->ops->head(r->files, key_of(path), &stat, NULL) == -ENOENT;
 }
 
-static int count_upload(void *ctx, const struct store_upload *upload)
-{
-    (void)upload;
-    ++*(unsigned *)ctx;
-    return 0;
-}
-
 unsigned rig_uploads(struct rig *r)
 {
-    unsigned count = 0;
-    OK(r->files->ops->list_uploads(r->files, "", count_upload, &count, &err));
-    return count;
+    return uploads_below(r->files, "");
 }
 
 uint8_t *rig_bytes(struct rig *r, const char *path, size_t *out_len)

@@ -8,6 +8,7 @@
 #include "fs/stack.h"
 #include "tests/support/fault_store.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/uploads.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -189,18 +190,9 @@ static void remount(void)
     open_stack(&fix.stack);
 }
 
-static int count_upload(void *ctx, const struct store_upload *upload)
-{
-    (void)upload;
-    ++*(unsigned *)ctx;
-    return 0;
-}
-
 static void no_uploads(void)
 {
-    unsigned count = 0;
-    assert_int_equal(fix.files->ops->list_uploads(fix.files, "", count_upload, &count, NULL), 0);
-    assert_int_equal(count, 0);
+    assert_int_equal(uploads_below(fix.files, ""), 0);
 }
 
 static bool sees(const char *path)

@@ -6,6 +6,7 @@
 #include "backend/store/plan.h"
 #include "backend/store/upload.h"
 #include "tests/support/sim_store.h"
+#include "tests/support/uploads.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -22,13 +23,6 @@ struct rig {
     uint64_t ceiling; // of the objects that `open` begins
 };
 
-static int count_upload(void *ctx, const struct store_upload *upload)
-{
-    (void)upload;
-    ++*(unsigned *)ctx;
-    return 0;
-}
-
 static void rig_begin(struct rig *r, unsigned parts_max, uint64_t memory_bytes)
 {
     struct blocks_conf conf = {.memory_bytes = memory_bytes};
@@ -43,9 +37,7 @@ static void rig_begin(struct rig *r, unsigned parts_max, uint64_t memory_bytes)
 
 static void rig_end(struct rig *r)
 {
-    unsigned left = 0;
-    assert_int_equal(r->store->ops->list_uploads(r->store, "", count_upload, &left, NULL), 0);
-    assert_int_equal(left, 0);
+    assert_int_equal(uploads_below(r->store, ""), 0);
     workers_free(r->uploaders);
     blocks_free(r->blocks);
     store_free(r->store);

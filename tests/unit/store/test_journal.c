@@ -4,6 +4,7 @@
 #include "tests/support/fault_store.h"
 #include "tests/support/pattern.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/uploads.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -55,18 +56,9 @@ static int teardown(void **state)
 
 // --- Helpers ---
 
-static int count_upload(void *ctx, const struct store_upload *upload)
-{
-    (void)upload;
-    ++*(unsigned *)ctx;
-    return 0;
-}
-
 static unsigned uploads(struct store *store)
 {
-    unsigned count = 0;
-    assert_int_equal(store->ops->list_uploads(store, "", count_upload, &count, NULL), 0);
-    return count;
+    return uploads_below(store, "");
 }
 
 // The journals in the directory of state; the last one's path.

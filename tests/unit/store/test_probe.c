@@ -3,6 +3,7 @@
 #include "tests/support/fault_store.h"
 #include "tests/support/sim_store.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/uploads.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -69,18 +70,9 @@ static struct timespec later(struct store *s)
     return t;
 }
 
-static int count_upload(void *ctx, const struct store_upload *upload)
-{
-    (void)upload;
-    ++*(unsigned *)ctx;
-    return 0;
-}
-
 static void nothing_left(void)
 {
-    unsigned uploads = 0;
-    assert_int_equal(sim->ops->list_uploads(sim, "", count_upload, &uploads, NULL), 0);
-    assert_int_equal(uploads, 0);
+    assert_int_equal(uploads_below(sim, ""), 0);
     // the simulated store has room for 16: 20 tries that left something would fill it
 }
 

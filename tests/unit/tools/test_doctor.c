@@ -6,6 +6,7 @@
 #include "tests/support/fault_store.h"
 #include "tests/support/sim_store.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/uploads.h"
 #include "tools/doctor.h"
 
 #include <errno.h>
@@ -95,18 +96,9 @@ static void run(void (*check)(struct doctor *))
 
 // --- Uploads ---
 
-static int count_upload(void *ctx, const struct store_upload *upload)
-{
-    (void)upload;
-    ++*(unsigned *)ctx;
-    return 0;
-}
-
 static unsigned uploads(void)
 {
-    unsigned count = 0;
-    assert_int_equal(store->ops->list_uploads(store, "", count_upload, &count, NULL), 0);
-    return count;
+    return uploads_below(store, "");
 }
 
 static void begin(const char *key, char id[STORE_UPLOAD_ID_BYTES])
