@@ -208,6 +208,7 @@ static int copy_part(struct store *store, const char *key, const char *id, unsig
     if (len == 0 || from_off > o->size || len > o->size - from_off)
         return err_set(err, EINVAL, "copy '%s': there is no such range in it", from);
     u->sizes[number - 1] = len;
+    clock_gettime(CLOCK_REALTIME, &u->touched);
     *out = (struct store_part){.number = number, .size = len};
     snprintf(out->etag, sizeof(out->etag), "%llx-%llx", (unsigned long long)off,
              (unsigned long long)len);
