@@ -136,7 +136,9 @@ int handle_open_reader(struct stack *stack, const struct node *node, struct hand
         told.info.header.record.size == proven->header.record.size)
         return 0;
     if (status_may_log(stack->status))
-        log_warn("the size known of it was not the proven one: put right path=%s", node->path);
+        log_warn(
+            "it was shown with a size that is not its own: it is shown right from now on path=%s",
+            node->path);
     reader_close(take(h->reader));
     tree_committed(stack->tree, node->path, proven);
     nodes_detach(stack->nodes, node->path, h->etag);

@@ -127,9 +127,9 @@ static void committed(void *ctx, const struct writer_end *end)
     log_info("stored path=%s bytes=%" PRIu64 " stored_bytes=%" PRIu64, end->path,
              info->header.record.size, info->stat.size);
     if (info->header.record.flags >> SEAL_FLAG_COMPLETE_SHIFT == SEAL_COMPLETE_NO)
-        log_warn(
-            "it is stored, but stops short of its end: whatever made it did not finish path=%s",
-            end->path);
+        log_warn("it is stored, but stops short of its end: "
+                 "whatever made it did not finish path=%s",
+                 end->path);
 }
 
 static void failed(void *ctx, const struct writer_end *end)
@@ -197,7 +197,8 @@ static void say_what_holds(const struct stack *stack)
                  "it will not be able to read what it writes");
     int64_t offset_ms = stack->store->ops->clock_offset_ms(stack->store);
     if (offset_ms > 30000 || offset_ms < -30000)
-        log_warn("this machine's clock is %" PRId64 " s %s the store's: set it", offset_ms / 1000,
+        log_warn("this machine's clock is %" PRId64 " s %s the store's: set it",
+                 (offset_ms > 0 ? offset_ms : -offset_ms) / 1000,
                  offset_ms > 0 ? "behind" : "ahead of");
     if (!stack->conf->mount.read_only && !holders_can_see())
         log_warn("exit codes of writers cannot be seen without CAP_SYS_PTRACE: "
