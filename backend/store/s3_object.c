@@ -313,6 +313,8 @@ static int put_full(struct s3_store *s3, const char *full, struct source *body,
     } else if (status == 412 || (cond && cond->if_match && result == -ENOENT)) {
         result = err_set(err, EEXIST, "somebody else has %s it",
                          cond && cond->if_match ? "replaced" : "made");
+    } else if (call.maybe_done && call.transient) {
+        result = err_set(err, err->code, "%s%s", err->text, S3_MAYBE_DONE);
     }
     if (result == 0)
         *out = stat;

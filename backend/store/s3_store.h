@@ -12,6 +12,9 @@
 #define S3_TOKEN_BYTES 33 // 16 random bytes in hex, and the end
 #define S3_KEY_BYTES (2 * STORE_KEY_BYTES)
 // Stands with an object as long as it does: who asks "was that put, whose answer was lost, mine?" looks here.
+// Ends the sentence of a commit that failed and may have been carried out: nobody can know while the store is silent.
+#define S3_MAYBE_DONE                                                                              \
+    "; the store may have done it all the same: ask 'bakfs confirm' when it answers again"
 #define S3_TOKEN_HEADER "x-amz-meta-bakfs-upload"
 #define S3_LOOK_DEADLINE_MS 10000 // of a look around after a failure
 #define S3_COPY_PART_BYTES ((uint64_t)1 << 30)

@@ -264,15 +264,17 @@ static int complete_full(struct s3_store *s3, const struct completion *done, str
         s3_call_header(&asked, "if-match", quoted);
     }
     uint64_t since = clock_ms();
+    bool maybe_done = false;
     for (unsigned tries = 1;; tries++) {
         struct s3_call call = asked;
         int result = complete_once(s3, &call, done, out, err);
+        maybe_done |= call.maybe_done;
         s3_call_done(&call);
         if (result <= 0)
             return result;
         if (!s3_client_pause(tries, since, s3->deadline_ms))
-            return err_set(err, ETIMEDOUT, "%s, %u tries in %u s", err->text, tries,
-                           s3->deadline_ms / 1000);
+            return err_set(err, ETIMEDOUT, "%s, %u tries in %u s%s", err->text, tries,
+                           s3->deadline_ms / 1000, maybe_done ? S3_MAYBE_DONE : "");
     }
 }
 

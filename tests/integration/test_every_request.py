@@ -103,6 +103,9 @@ class Rig:
             test.assertTrue(now == old, "told of failure, and it is %s: %s" % ("there" if now == new else "gone", label))
         logged = [f["path"] for f in self.mount.status()["failures"]]
         relative = os.path.relpath(path, self.mount.point)
+        if not said and now == new:
+            reasons = [f["reason"] for f in self.mount.status()["failures"] if f["path"] == relative]
+            test.assertIn("ask 'bakfs confirm'", " ".join(reasons), label)
         if said:
             test.assertNotIn(relative, logged, label)
             test.assertIn("stored path=%s " % relative, self.mount.log(), label)
