@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#define THREADS 8
+#define PAGE_FILES 1000
+
 // --- Listing ---
 
 static int see(void *ctx, const struct store_entry *entry)
@@ -38,7 +41,7 @@ int below_page(struct store *store, const char *dir, struct below *b, struct err
     char prefix[STORE_KEY_BYTES + 2];
     if (snprintf(prefix, sizeof(prefix), "%s/", dir) > STORE_KEY_BYTES)
         return err_set(err, ENAMETOOLONG, "the path '%.80s...' is too long for a key", dir);
-    int rc = store->ops->list(store, prefix, b->after, false, BELOW_PAGE, see, b, &b->more, err);
+    int rc = store->ops->list(store, prefix, b->after, false, PAGE_FILES, see, b, &b->more, err);
     return rc == -ENOMEM ? err_set(err, ENOMEM, "no memory to list '%s'", dir) : rc;
 }
 
@@ -62,13 +65,12 @@ void below_done(struct below *b)
 struct headers_run {
     struct stack *stack;
     struct below *below;
-    size_t first;
 };
 
 static int fetch_header(void *ctx, size_t i, struct err *err)
 {
     const struct headers_run *run = ctx;
-    struct below_file *file = &run->below->list[run->first + i];
+    struct below_file *file = &run->below->list[i];
     struct tree_stat stat;
     if (tree_lookup(run->stack->tree, file->path, &stat, NULL) == 0 && stat.kind == TREE_FILE &&
         strcmp(stat.info.stat.etag, file->info.stat.etag) == 0) {
@@ -87,10 +89,10 @@ static int fetch_header(void *ctx, size_t i, struct err *err)
     return rc == -EACCES ? 0 : rc;
 }
 
-int below_headers(struct stack *stack, struct below *b, size_t first, struct err *err)
+int below_headers(struct stack *stack, struct below *b, struct err *err)
 {
-    struct headers_run run = {.stack = stack, .below = b, .first = first};
-    return below_each(b->count - first, fetch_header, &run, err);
+    struct headers_run run = {.stack = stack, .below = b};
+    return below_each(b->count, fetch_header, &run, err);
 }
 
 // --- Many at a time ---
@@ -132,9 +134,9 @@ int below_each(size_t count, int (*one)(void *ctx, size_t i, struct err *err), v
 {
     struct run run = {.one = one, .ctx = ctx, .count = count};
     pthread_mutex_init(&run.lock, NULL);
-    pthread_t threads[BELOW_THREADS - 1]; // and the caller's
+    pthread_t threads[THREADS - 1]; // and the caller's
     unsigned started = 0;
-    while (started < BELOW_THREADS - 1 && started + 1 < count &&
+    while (started < THREADS - 1 && started + 1 < count &&
            pthread_create(&threads[started], NULL, work, &run) == 0)
         started++;
     work(&run);

@@ -8,9 +8,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define BELOW_THREADS 8
-#define BELOW_PAGE 1000
-
 struct stack;
 
 struct below_file {
@@ -26,14 +23,14 @@ struct below {
     bool more;
 };
 
-// Adds the next page: at most BELOW_PAGE files. Keys that are not shown as files are passed over.
+// Adds the next page: at most 1,000 files. Keys that are not shown as files are passed over.
 int below_page(struct store *, const char *dir, struct below *, struct err *err);
-// Fetches the headers from the `first` file on, for those that the tree does not know.
-int below_headers(struct stack *, struct below *, size_t first, struct err *err);
+// Fetches the headers of those that the tree does not know.
+int below_headers(struct stack *, struct below *, struct err *err);
 // Forgets the files, not the place in the listing.
 void below_clear(struct below *);
 void below_done(struct below *);
 
-// Calls `one` for 0 to count - 1, BELOW_THREADS at a time. After a failure none is begun; returns the first.
+// Calls `one` for 0 to count - 1, eight at a time, from this thread and others. After a failure none is begun; returns the first.
 int below_each(size_t count, int (*one)(void *ctx, size_t i, struct err *err), void *ctx,
                struct err *err);

@@ -3,7 +3,7 @@
 // ever taken for the new one's. Inode numbers have random upper bits:
 // /proc/PID/fdinfo is searched by them, and /dev/null is inode 3.
 //
-// Threads: any. A node lives while the kernel or a node_ref holds it; its kind and number never change. Its path changes
+// Threads: any. A node lives while the kernel holds it; its kind and number never change. Its path changes
 // when it, or a directory above it, is renamed; a path that was read stays valid as long as the node.
 #pragma once
 

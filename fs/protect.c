@@ -187,7 +187,7 @@ static int ask(struct stack *stack, const char *dir, bool *out, struct err *err)
         below_clear(&files);
         rc = below_page(stack->store, dir, &files, err);
         if (!rc)
-            rc = below_headers(stack, &files, 0, err);
+            rc = below_headers(stack, &files, err);
         for (size_t i = 0; !rc && i < files.count; i++)
             note(&n, &files.list[i].info);
     }

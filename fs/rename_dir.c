@@ -73,7 +73,7 @@ static int list_files(struct dir_change *c, struct err *err)
                          c->from, most);
     }
     if (!rc)
-        rc = below_headers(c->stack, &c->files, 0, err);
+        rc = below_headers(c->stack, &c->files, err);
     return rc;
 }
 
