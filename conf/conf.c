@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEFAULT_PATH "/etc/bakfs/bakfs.conf"
-
 // inih cuts names at 49 bytes and lines at ini_max_line without a word; what it would cut is refused before it sees it.
 #define NAME_MAX_BYTES 49
 #define LINE_MAX_BYTES 4096
@@ -215,21 +213,28 @@ static int load_defaults(struct conf *conf, struct err *err)
     return 0;
 }
 
-int conf_load(const char *path, struct conf **out, struct err *err)
+// NULL: nobody named one.
+static const char *named_path(const char *path)
 {
-    bool must_exist = true;
     if (!path)
         path = getenv("BAKFS_CONF");
-    if (!path || !*path) {
-        path = DEFAULT_PATH;
-        must_exist = false;
-    }
+    return path && *path ? path : NULL;
+}
+
+const char *conf_path(const char *path)
+{
+    const char *named = named_path(path);
+    return named ? named : CONF_DEFAULT_PATH;
+}
+
+int conf_load(const char *path, struct conf **out, struct err *err)
+{
     struct conf *conf = calloc(1, sizeof(*conf));
     if (!conf)
         return err_errno(err, ENOMEM, "read the configuration");
     int rc = load_defaults(conf, err);
     if (rc == 0)
-        rc = load_file(path, must_exist, conf, err);
+        rc = load_file(conf_path(path), named_path(path) != NULL, conf, err);
     if (rc == 0)
         rc = load_environment(conf, err);
     if (rc != 0) {

@@ -53,6 +53,10 @@ struct conf { // strings are owned, never NULL: "" where not set
     } protect;
 };
 
+#define CONF_DEFAULT_PATH "/etc/bakfs/bakfs.conf"
+
+// The file that conf_load would read. Borrowed.
+const char *conf_path(const char *path);
 // `path` NULL: $BAKFS_CONF, else /etc/bakfs/bakfs.conf, which may be missing (all defaults).
 int conf_load(const char *path, struct conf **out, struct err *err);
 // One setting as in -o: "section.key=value". Same checks; the sentence names the option instead of a line.

@@ -11,14 +11,6 @@
 
 #define ENVIRONMENT "/etc/bakfs/environment" // of the unit: credentials
 
-static const char *conf_path(const struct doctor *d)
-{
-    const char *from_environment = getenv("BAKFS_CONF");
-    if (d->conf_path)
-        return d->conf_path;
-    return from_environment && *from_environment ? from_environment : "/etc/bakfs/bakfs.conf";
-}
-
 // Can somebody else than root or this user change it, or (`secret`) read it?
 static void judge_file(struct doctor *d, const char *path, bool secret)
 {
@@ -48,7 +40,7 @@ static void judge_file(struct doctor *d, const char *path, bool secret)
 
 void doctor_files(struct doctor *d)
 {
-    const char *path = conf_path(d);
+    const char *path = conf_path(d->conf_path);
     if (access(path, F_OK) != 0)
         doctor_tell(d, DOCTOR_NOTE, "all settings are defaults", "bakfs init",
                     "there is no configuration %s", path);

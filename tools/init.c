@@ -306,9 +306,8 @@ static int tell(const struct init *in, struct err *err)
     setvbuf(stdout, NULL, _IONBF, 0); // no buffer may keep a copy of the key
     sheet_print(stdout, &sheet);
     secret_free(secret);
-    printf("Next: bakfs mount%s%s\n",
-           strcmp(in->conf_path, "/etc/bakfs/bakfs.conf") == 0 ? "" : " -c ",
-           strcmp(in->conf_path, "/etc/bakfs/bakfs.conf") == 0 ? "" : in->conf_path);
+    printf("Next: bakfs mount%s%s\n", strcmp(in->conf_path, CONF_DEFAULT_PATH) == 0 ? "" : " -c ",
+           strcmp(in->conf_path, CONF_DEFAULT_PATH) == 0 ? "" : in->conf_path);
     if (fflush(stdout) != 0 || ferror(stdout))
         return err_set(err, EIO,
                        "the recovery sheet could not be shown; no configuration was written, so "
@@ -351,14 +350,12 @@ int verb_init(int argc, char **argv)
                                             {"conf", required_argument, NULL, 'c'},
                                             {"help", no_argument, NULL, 'h'},
                                             {0}};
-    const char *from_environment = getenv("BAKFS_CONF");
     struct init in = {.store = "dir:/var/lib/bakfs/store",
                       .endpoint = "",
                       .region = "",
                       .mount = "/mnt/bak",
                       .state = "/var/lib/bakfs",
-                      .conf_path = from_environment && *from_environment ? from_environment
-                                                                         : "/etc/bakfs/bakfs.conf"};
+                      .conf_path = conf_path(NULL)};
     for (int c; (c = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
         if (c == 'h')
             return cli_help(help);
