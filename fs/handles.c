@@ -132,6 +132,12 @@ int handle_open_reader(struct stack *stack, const struct node *node, struct hand
     // The kernel cuts reads at the size it was told, and that one nobody had proved.
     const struct object_info *proven = object_reader_info(reader_object(h->reader));
     struct tree_stat told = nodes_stat(stack->nodes, node);
+    if (strcmp(told.info.stat.etag, h->etag) != 0 &&
+        !nodes_is_payload(stack->nodes, node, h->etag)) {
+        // what was opened is past: nothing is to be learned from it about what stands there now
+        reader_close(take(h->reader));
+        return handle_stale(stack, node, h->etag, err);
+    }
     if (told.info.header.state == SEAL_OURS &&
         told.info.header.record.size == proven->header.record.size)
         return 0;
