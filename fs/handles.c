@@ -16,6 +16,12 @@ struct writer *handle_writer(struct handle *h)
     return h->writer;
 }
 
+int handle_failed(struct handle *h, struct err *err)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&h->lock);
+    return h->failure.code ? err_copy(err, &h->failure) : 0;
+}
+
 struct handle *handle_new(const struct node *node, const struct fuse_file_info *fi)
 {
     struct handle *h = calloc(1, sizeof(*h));

@@ -38,6 +38,7 @@ struct handle {
     char etag[STORE_ETAG_BYTES]; // the object it was opened on; "" while that was being written
     struct read_handle *reader;
     struct past *past;
+    struct err failure; // latched: a change that could not begin, and by now perhaps could
 };
 
 static inline struct handle *handle_of(const struct fuse_file_info *fi)
@@ -50,6 +51,8 @@ struct handle *handle_new(const struct node *, const struct fuse_file_info *);
 void handle_free(struct handle *);
 // Its writer, which lives as long as the handle; NULL: there is none.
 struct writer *handle_writer(struct handle *);
+// The change through it that could not begin, or 0.
+int handle_failed(struct handle *, struct err *err);
 // What the handle has is done with, and stays until it is closed: calls may be using it. With its lock.
 int handle_put_past(struct handle *, struct err *err);
 

@@ -1,3 +1,4 @@
+#include "backend/base/log.h"
 #include "backend/base/scope.h"
 #include "fs/handles.h"
 
@@ -95,18 +96,35 @@ static int begin_change(struct stack *stack, struct node *node, pid_t tid, pid_t
     }
 }
 
+// A change could not begin. What follows it through this handle is not to be stored without it, however well things go by
+// then: a shell goes on after a failed `echo`. What is refused for good changes nothing and needs no memory.
+static int begin_failed(struct stack *stack, const struct node *node, struct handle *h, int rc,
+                        struct err *err)
+{
+    if (rc == -EPERM || rc == -EACCES || rc == -EROFS)
+        return rc;
+    err_copy(&h->failure, err);
+    status_failed(stack->status, node->path, err->text);
+    log_error("not changed: %s path=%s", err->text, node->path);
+    return rc;
+}
+
 // The handle's writer, made when there is none that takes more.
 static int ready_writer(struct stack *stack, struct node *node, struct handle *h, pid_t tid,
                         bool emptied, struct writer **out, struct err *err)
 {
     auto_unlock pthread_mutex_t *held = scope_lock(&h->lock);
     int rc = 0;
+    if (h->failure.code)
+        return err_copy(err, &h->failure);
     if (!h->writer || writer_is_stored(h->writer)) {
         bool begun;
         rc = handle_put_past(h, err);
         if (!rc)
             rc = begin_change(stack, node, tid, h->opener, emptied, &h->writer, &begun, err);
-        if (!rc)
+        if (rc)
+            rc = begin_failed(stack, node, h, rc, err);
+        else
             h->etag[0] = '\0';
     }
     *out = h->writer;
@@ -190,7 +208,7 @@ int ops_truncate(struct stack *stack, struct node *node, uint64_t handle, pid_t 
     struct tree_stat stat = nodes_stat(stack->nodes, node);
     if (*stat.info.stat.etag && stat.info.header.state == SEAL_OURS &&
         stat.info.header.record.size == size)
-        return h ? 0 : keep_length(stack, node, stat.info.stat.etag, err);
+        return h ? handle_failed(h, err) : keep_length(stack, node, stat.info.stat.etag, err);
     return h ? truncate_handle(stack, node, h, tid, size, err)
              : truncate_name(stack, node, tid, size, err);
 }
@@ -201,7 +219,7 @@ void on_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct handle *h = handle_of(fi);
     struct writer *w = handle_writer(h);
     struct err err;
-    int rc = w ? writer_flush(w, fuse_req_ctx(req)->pid, &err) : 0;
+    int rc = w ? writer_flush(w, fuse_req_ctx(req)->pid, &err) : handle_failed(h, &err);
     if (rc)
         ops_refuse(req, "close", h->node->path, rc, &err);
     else
@@ -215,7 +233,7 @@ void on_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_inf
     struct handle *h = handle_of(fi);
     struct writer *w = handle_writer(h);
     struct err err;
-    int rc = w ? writer_sync(w, &err) : 0;
+    int rc = w ? writer_sync(w, &err) : handle_failed(h, &err);
     if (rc)
         ops_refuse(req, "fsync", h->node->path, rc, &err);
     else

@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 import case
-from case import MIB, both_stores, put_file, wait_until
+from case import MIB, both_stores, only, put_file, wait_until
+from mount import IDENTITY
 
 DAY = "db1/2024-11-22"
 
@@ -274,3 +275,36 @@ class Changes(case.Case):
         os.pwrite(fd, b"A", 0)
         os.close(fd)
         self.assertEqual(read(path), b"Anew, and longer")
+
+
+@only("front")
+class ChangesThatCannotBegin(case.Case):
+    def check(self, identity):
+        m = self.mount({"store": {"deadline": "1s"}}, identity=identity)
+        path = m.make(DAY, "f")
+        for op in ("GetObject", "HeadObject"):
+            put_file(path, [b"old\n"])
+            self.store.front.fail("500", op=op, times=None)
+            fd = os.open(path, os.O_WRONLY | os.O_APPEND)
+            with self.assertRaises(TimeoutError):
+                os.write(fd, b"first\n")
+            self.store.front.heal()
+            for again in (lambda: os.write(fd, b"second\n"), lambda: os.ftruncate(fd, 0), lambda: os.ftruncate(fd, 4), lambda: os.fsync(fd), lambda: os.close(fd)):
+                with self.assertRaises(TimeoutError):
+                    again()
+            self.assertEqual(m.status()["failures"][0]["path"], DAY + "/f")
+            self.assertEqual(m.verb("confirm", path)[0], 1)
+            self.assertEqual(os.stat(path).st_size, 4)
+            with open(path, "ab") as f:
+                f.write(b"third\n")
+            self.assertEqual(m.verb("confirm", path)[0], 0)
+            self.assertEqual(os.stat(path).st_size, 10)
+            os.unlink(path)
+
+    @case.short
+    def test_nothing_is_stored_without_it(self):
+        """A shell goes on after an `echo` that failed."""
+        self.check(IDENTITY)
+
+    def test_without_an_identity(self):
+        self.check(None)
