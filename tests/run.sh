@@ -15,7 +15,7 @@ work=${BAKFS_TEST_DIR:-$top/build-tests}
 logs=$work/logs
 mkdir -p "$logs"
 jobs=$(nproc)
-passed=0 failed=0 skipped=0
+passed=0 failed=0 skipped=0 lanes=()
 export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive PYTHONDONTWRITEBYTECODE=1
 wanted=("$@")
 
@@ -122,10 +122,9 @@ build() { # directory, meson options...
     ninja -C "$dir" -j "$jobs"
 }
 
-unit_tests() { # directory, further arguments of meson test
-    local dir=$work/$1 name=$1 list=$logs/$1.results start=$SECONDS log=$logs/$1-tests.log rc
-    shift
-    meson test -C "$dir" --no-rebuild --num-processes "$jobs" --print-errorlogs "$@" >"$log" 2>&1
+unit_tests() { # directory, how many times longer than usual a test may take (the machine is busy)
+    local dir=$work/$1 name=$1 patience=${2:-4} list=$logs/$1.results start=$SECONDS log=$logs/$1-tests.log rc
+    meson test -C "$dir" --no-rebuild --num-processes "$jobs" --timeout-multiplier "$patience" --print-errorlogs >"$log" 2>&1
     rc=$?
     python3 - "$dir/meson-logs/testlog.json" >"$list" <<'PY'
 import json, sys
@@ -146,7 +145,7 @@ tidy() {
     local rc=0
     # compile_commands.json of the clang build: gcc's has options that clang does not know
     git ls-files 'backend/*.c' 'fs/*.c' 'conf/*.c' 'tools/*.c' | grep -vx backend/base/err.c |
-        timeout 500 xargs -P "$jobs" -n 4 clang-tidy --quiet -p "$work/clang" \
+        timeout 1500 xargs -P "$jobs" -n 4 clang-tidy --quiet -p "$work/clang" \
             --extra-arg="-I$top" --extra-arg="-include$top/tests/lint/analyzer.h" || rc=1
     clang-tidy --quiet -p "$work/clang" backend/base/err.c || rc=1
     return "$rc"
@@ -168,21 +167,28 @@ fuzz() {
     return "$rc"
 }
 
-integration() { # name, build directory, further arguments of the runner: each store in a lane of its own
-    local name=$1 dir=$work/$2 start=$SECONDS store lane lanes=() rc
+# Each store in a lane of its own, in the background: most of it waits for servers and deadlines.
+integration_begin() { # name, build directory, further arguments of the runner
+    local name=$1 dir=$work/$2 store
     shift 2
+    lanes=()
     for store in dir s3; do
         rm -f "$logs/$name-$store.results"
         python3 tests/integration/run.py --bakfs "$dir/tools/bakfs" --results "$logs/$name-$store.results" \
             --logs "$logs/$name-$store" --stores $store "$@" >"$logs/$name-$store.log" 2>&1 &
-        lanes+=("$store:$!")
+        lanes+=("$name-$store:$!:$SECONDS")
     done
+}
+
+integration_end() {
+    local name pid start rc lane
     for lane in "${lanes[@]}"; do
-        store=${lane%%:*}
-        wait "${lane#*:}"
+        IFS=: read -r name pid start <<<"$lane"
+        wait "$pid"
         rc=$?
-        tally "$name-$store" $((SECONDS - start)) $rc "$logs/$name-$store.log" "$logs/$name-$store.results"
+        tally "$name" $((SECONDS - start)) $rc "$logs/$name.log" "$logs/$name.results"
     done
+    lanes=()
 }
 
 formatted() { git ls-files '*.c' '*.h' | xargs clang-format --dry-run --Werror; }
@@ -201,7 +207,7 @@ sanitizer_options() {
 
 # Debian's own python3 and its packages stand behind the tests, whatever else is first in PATH
 PATH=/usr/bin:/usr/sbin:/bin:/sbin:$PATH
-trap 'exit 130' INT TERM
+trap 'for lane in "${lanes[@]}"; do IFS=: read -r _ pid _ <<<"$lane"; kill "$pid"; done; exit 130' INT TERM
 sanitizer_options
 
 wants packages && { step packages install_packages || finish; }
@@ -210,23 +216,25 @@ if wants rgw || wants gcc || wants clang || wants asan || wants tsan || wants in
     step rgw start_rgw && rgw_started=1
     export RGW_DIR=$work/rgw RGW_ENDPOINT RGW_ACCESS_KEY RGW_SECRET_KEY RGW_BUCKET
 fi
+wants gcc && { step build-gcc build gcc --werror && unit_tests gcc && step exports tests/lint/exports.py "$work/gcc"; }
+wants integration && { [ -e "$work/gcc/build.ninja" ] || step build-gcc build gcc --werror; } && integration_begin integration gcc
 wants format && step clang-format formatted
 wants codespell && step codespell spelled
 wants shellcheck && step shellcheck shell_checked
 wants includes && step includes tests/lint/includes.py .
 wants python && step python python_compiled
-wants gcc && { step build-gcc build gcc --werror && unit_tests gcc && step exports tests/lint/exports.py "$work/gcc"; }
 if wants clang || wants tidy; then
     CC=clang step build-clang build clang --werror &&
         { wants clang && unit_tests clang; wants tidy && step clang-tidy tidy; }
 fi
 # without --werror: a sanitizer's own branches make gcc warn of what cannot happen
-wants asan && { step build-asan build asan -Db_sanitize=address,undefined && unit_tests asan --timeout-multiplier 4; }
-wants tsan && { step build-tsan build tsan -Db_sanitize=thread && unit_tests tsan --timeout-multiplier 6; }
+wants asan && { step build-asan build asan -Db_sanitize=address,undefined && unit_tests asan 10; }
+wants tsan && { step build-tsan build tsan -Db_sanitize=thread && unit_tests tsan 15; }
 wants fuzz && {
     CC=clang step build-fuzz build fuzz -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false && fuzz
 }
-wants integration && { [ -e "$work/gcc/build.ninja" ] || step build-gcc build gcc --werror; } && integration integration gcc
+integration_end
 wants integration-asan && { [ -e "$work/asan/build.ninja" ] || step build-asan build asan -Db_sanitize=address,undefined; } &&
-    integration integration-asan asan --short
+    integration_begin integration-asan asan --short
+integration_end
 finish
