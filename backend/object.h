@@ -89,8 +89,8 @@ int object_unlock(struct store *, const char *path, const char *etag, const stru
 // GETs as it takes). What passes through here is held against the key before it is sent. `from` stays, unless it is `to`:
 // then `cond` is not asked, another object than `etag` is never replaced. Else `cond` is for `to`. -ESTALE: another ETag;
 // -EEXIST: `cond` (or, under one name, somebody was faster); -EBADMSG: the key is not this object's, it is not `from`'s, or
-// damaged; -EUCLEAN, -EOPNOTSUPP as object_open; -EFBIG. On failure `to` is what it was, unless the answer to the last request was lost (-ETIMEDOUT, -EIO).
-// The upload is in the journal as any other.
+// damaged; -EUCLEAN, -EOPNOTSUPP as object_open; -EFBIG. On failure `to` is what it was, unless the answer to the last
+// request was lost (-ETIMEDOUT, -EIO). The upload is in the journal as any other.
 struct object_change {
     const char *to;
     const struct timespec *mtime;

@@ -31,6 +31,7 @@ int below_headers(struct stack *, struct below *, struct err *err);
 void below_clear(struct below *);
 void below_done(struct below *);
 
-// Calls `one` for 0 to count - 1, eight at a time, from this thread and others. After a failure none is begun; returns the first.
+// Calls `one` for 0 to count - 1, eight at a time, from this thread and others. After a failure none is begun; returns the
+// first.
 int below_each(size_t count, int (*one)(void *ctx, size_t i, struct err *err), void *ctx,
                struct err *err);

@@ -11,6 +11,7 @@ int session_guard_begin(struct err *err);
 void session_guard_end(void);
 
 // Mounts at `point` and serves until it is unmounted, or SIGTERM or SIGINT came and what was being written ended (at most
-// [mount] drain_deadline). The take-down has begun when it returns (fs/takedown.h). `ready` is called once, from another thread, when the kernel has taken the mount up.
+// [mount] drain_deadline). The take-down has begun when it returns (fs/takedown.h). `ready` is called once, from another
+// thread, when the kernel has taken the mount up.
 int session_run(struct stack *, const char *point, void (*ready)(void *ctx), void *ctx,
                 struct err *err);

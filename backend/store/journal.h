@@ -1,6 +1,6 @@
 // The journal of uploads and moves: what a daemon has begun and not ended, so that the next mount of that store can abort
-// or end what a killed daemon left. One file per daemon in the state directory, held by flock while it lives; the key stands there,
-// synced, before the upload is created.
+// or end what a killed daemon left. One file per daemon in the state directory, held by flock while it lives; the key stands
+// there, synced, before the upload is created or the first copy is made.
 // Threads: any.
 #pragma once
 
