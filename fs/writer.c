@@ -325,7 +325,8 @@ int writer_commit(struct writer *w, struct err *err)
     if (w->state == COMMITTED)
         return 0;
     int rc = check_open(w, err);
-    return rc ? rc : commit(w, err);
+    // who joins from now on waits for the lock, and finds it stored
+    return rc || w->joined ? rc : commit(w, err);
 }
 
 int writer_sync(struct writer *w, struct err *err)

@@ -114,7 +114,8 @@ int writer_read(struct writer *, pid_t tid, bool as_member, uint64_t off, void *
 int writer_truncate(struct writer *, uint64_t size, struct err *err); // -ESTALE as above
 void writer_set_mtime(struct writer *, struct timespec mtime);
 int writer_flush(struct writer *, pid_t tid, struct err *err);
-// Commits, whoever holds it: for a change without a handle (truncate by name).
+// For a change without a handle (truncate by name): commits, unless somebody else has joined meanwhile. What that one writes
+// is not whole yet; its close commits both.
 int writer_commit(struct writer *, struct err *err);
 // Waits until what was written in full parts is stored; it does not promise what is not committed.
 int writer_sync(struct writer *, struct err *err);

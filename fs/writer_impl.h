@@ -47,6 +47,7 @@ struct writer {
     uint8_t last[WRITER_LAST_BYTES]; // of a stream: byte `off` is at last[off % WRITER_LAST_BYTES]
     bool last_lost;                  // they are not known
     bool written;                    // any byte or length was given since it was opened
+    bool joined;                     // it was opened once more since it was begun
     bool holder_died;                // some holder failed while the file was empty
     bool mtime_set;                  // by utimens: a later write does not change it
     pid_t last_tid;                  // whose group is known to be in `groups`

@@ -242,6 +242,7 @@ static bool join(struct writer *w, uint64_t ino, pid_t tid, pid_t opener)
     auto_unlock pthread_mutex_t *held = scope_lock(&w->lock);
     if (w->state == COMMITTED)
         return false;
+    w->joined |= ino != 0;
     if (ino) {
         auto_unlock pthread_mutex_t *table = scope_lock(&w->all->lock);
         if (add_ino(w, ino, NULL))

@@ -216,6 +216,26 @@ static void handles_share_a_file(void **state)
     assert_false(writers_is_writing(fix.writers, PATH));
 }
 
+// Truncated by name, it was opened by somebody else before it was committed: that one's bytes are not whole yet.
+static void who_joined_commits(void **state)
+{
+    (void)state;
+    struct writer *w = begin(), *other;
+    struct err err;
+    assert_int_equal(writer_truncate(w, 3, &err), 0);
+    other = writers_join(fix.writers, PATH, 7, getpid(), 0);
+    assert_ptr_equal(other, w);
+    write_text(other, 0, "hal");
+    assert_int_equal(writer_commit(w, &err), 0);
+    assert_int_equal(fix.committed, 0);
+    writer_release(w);
+    write_text(other, 3, "ves");
+    assert_int_equal(fix.committed, 0);
+    writer_release(other);
+    assert_int_equal(fix.committed, 1);
+    assert_int_equal(fix.info.header.record.size, 6);
+}
+
 static void holes_and_lengths_are_zeros(void **state)
 {
     (void)state;
@@ -540,6 +560,7 @@ int main(void)
         WRITER_TEST(last_close_commits),
         WRITER_TEST(nothing_written_waits_for_the_release),
         WRITER_TEST(handles_share_a_file),
+        WRITER_TEST(who_joined_commits),
         WRITER_TEST(holes_and_lengths_are_zeros),
         WRITER_TEST(what_left_cannot_be_changed),
         WRITER_TEST(streams_are_cut_where_they_are_held),
