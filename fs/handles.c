@@ -112,6 +112,14 @@ void ops_close_left(void)
     }
 }
 
+bool handle_is_there(struct stack *stack, const struct node *node, const char *etag)
+{
+    struct tree_stat now;
+    return nodes_is_current(stack->nodes, node) ||
+           (tree_lookup(stack->tree, node->path, &now, NULL) == 0 &&
+            strcmp(now.info.stat.etag, etag) == 0);
+}
+
 // The kernel looks the name up anew and opens what stands there.
 int handle_stale(struct stack *stack, const struct node *node, const char *etag, struct err *err)
 {

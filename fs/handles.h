@@ -60,6 +60,8 @@ int handle_put_past(struct handle *, struct err *err);
 bool handle_enter(struct handle *);
 bool handles_reading(const struct node *); // any that entered
 
+// Does the object `etag`, for which the inode stands, stand under its path still, as far as this mount knows?
+bool handle_is_there(struct stack *, const struct node *, const char *etag);
 // What ops_open.c, ops_read.c and ops_write.c share; -ESTALE: the kernel looks the name up anew and opens what stands there.
 int handle_stale(struct stack *, const struct node *, const char *etag, struct err *err);
 int handle_other_inode(struct stack *, const struct node *, struct err *err);

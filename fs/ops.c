@@ -270,15 +270,6 @@ static void on_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     reply_attr(req, ops_node(req, ino));
 }
 
-// Does the object that the inode stands for stand under its path still?
-static bool is_there(struct stack *stack, const struct node *node, const char *etag)
-{
-    struct tree_stat now;
-    return nodes_is_current(stack->nodes, node) ||
-           (tree_lookup(stack->tree, node->path, &now, NULL) == 0 &&
-            strcmp(now.info.stat.etag, etag) == 0);
-}
-
 // Of a file that is written it goes into its record, of a stored one into a rewrite that follows; of one that was removed
 // nowhere.
 static void set_mtime(struct stack *stack, const struct node *node, struct timespec mtime)
@@ -290,7 +281,7 @@ static void set_mtime(struct stack *stack, const struct node *node, struct times
         return;
     }
     struct tree_stat stat = nodes_stat(stack->nodes, node);
-    if (*stat.info.stat.etag && is_there(stack, node, stat.info.stat.etag))
+    if (*stat.info.stat.etag && handle_is_there(stack, node, stat.info.stat.etag))
         mtimes_set(stack->mtimes, node->path, &stat.info, mtime);
 }
 

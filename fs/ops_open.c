@@ -162,18 +162,30 @@ void on_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
         reply_create(req, node, h, fi);
 }
 
-// O_TRUNC on what is stored.
+// O_TRUNC on what is stored. Nothing else changes it while it is claimed: what it replaces is what it was opened as.
 static int open_cutting(struct stack *stack, struct node *node, struct handle *h,
                         struct fuse_file_info *fi, pid_t tid, const struct tree_stat *old,
                         struct err *err)
 {
     struct tree_stat writing = {.kind = TREE_FILE};
-    if (!nodes_update(stack->nodes, node, h->etag, &writing))
-        return handle_stale(stack, node, h->etag, err);
-    h->etag[0] = '\0';
-    int rc = open_writer(stack, h, node, NULL, fi, tid, old, err);
+    struct claim claim = {.path = h->path};
+    int rc = claims_take(stack->claims, &claim, err);
     if (rc)
-        nodes_given_up(stack->nodes, node->path, &node->ino, 1);
+        return rc;
+    // renamed, given another time, or replaced through another inode meanwhile
+    if (!leads_there(h, node, NULL) || !handle_is_there(stack, node, h->etag) ||
+        !nodes_update(stack->nodes, node, h->etag, &writing)) {
+        rc = handle_stale(stack, node, h->etag, err);
+    } else {
+        rc = begin_writer(stack, h, node, fi, tid, old, err);
+        if (rc)
+            nodes_given_up(stack->nodes, node->path, &node->ino, 1);
+        else
+            h->etag[0] = '\0';
+        if (rc == -EBUSY) // somebody was faster, and can be joined
+            rc = handle_stale(stack, node, h->etag, err);
+    }
+    claims_drop(stack->claims, &claim);
     return rc;
 }
 

@@ -40,6 +40,10 @@ static int begin_over(struct stack *stack, struct node *node, const struct tree_
     const char *etag = old->info.stat.etag;
     if (strcmp(now.info.stat.etag, etag) != 0)
         return err_set(err, EIO, "it was replaced since it was opened");
+    char base[STORE_ETAG_BYTES];
+    if (writers_base(stack->writers, node->path, base) &&
+        !nodes_is_payload(stack->nodes, node, base))
+        return err_set(err, EIO, "another file is being written in its place");
     rc = emptied ? 0 : open_base(stack, node->path, etag, begin, err);
     if (rc)
         return rc;

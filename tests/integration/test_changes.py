@@ -1,10 +1,12 @@
 """Changing what is stored: in place, through handles that live on, beside readers, without an identity."""
 
+import contextlib
 import errno
 import os
 import signal
 import subprocess
 import sys
+import time
 
 import case
 from case import MIB, both_stores, only, put_file, wait_until
@@ -29,6 +31,35 @@ sys.stdin.read()
 for i in range(200):
     os.write(fd, b"%s %d\\n" % (sys.argv[2].encode(), i))
 os.close(fd)
+"""
+
+# Writers that die while they change a file, and somebody who sets its length and its time all the while.
+KILLED = """
+import os, random, sys, time
+end = time.monotonic() + 6
+while time.monotonic() < end:
+    if os.fork():
+        os.wait()
+        continue
+    try:
+        fd = os.open(sys.argv[1], random.choice([os.O_WRONLY | os.O_TRUNC, os.O_RDWR, os.O_RDWR | os.O_TRUNC]))
+        for _ in range(3):
+            time.sleep(random.random() * 0.01)
+            os.pwrite(fd, b"K" * random.choice([10, 200000]), random.randrange(100000))
+    finally:
+        os.kill(os.getpid(), 9)
+"""
+
+SETTER = """
+import os, random, sys, time
+end = time.monotonic() + 6
+while time.monotonic() < end:
+    try:
+        os.utime(sys.argv[1], (1, random.randrange(1 << 30)))
+        os.truncate(sys.argv[1], random.randrange(1, 100000))
+    except OSError:
+        pass
+    time.sleep(random.random() * 0.01)
 """
 
 
@@ -237,6 +268,19 @@ class Changes(case.Case):
             return os.stat(other.path(path)).st_mtime
         finally:
             other.stop()
+
+    def test_lengths_and_times_while_writers_die(self):
+        m = self.mount()
+        path = m.make(DAY, "f")
+        put_file(path, [b"O" * 100000])
+        end = time.monotonic() + 60
+        players = [subprocess.Popen([sys.executable, "-c", text, path]) for text in (KILLED, SETTER) * 2]
+        while any(player.poll() is None for player in players):
+            with contextlib.suppress(OSError):
+                self.assertEqual(read(path).rstrip(b"\0").strip(b"O"), b"")
+            self.assertLess(time.monotonic(), end, "they wait for each other")
+        self.assertEqual([player.wait() for player in players], [0] * 4)
+        self.assertEqual(self.stored(m, DAY + "/f").rstrip(b"\0").strip(b"O"), b"")
 
     @case.short
     def test_truncating_to_the_length_it_had(self):
