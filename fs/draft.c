@@ -41,7 +41,7 @@ int draft_new(struct blocks *blocks, struct object_reader *base, struct draft **
     }
     d->blocks = blocks;
     d->base = base;
-    d->in_order = !base;
+    d->in_order = true;
     d->size = d->base_size = base ? object_reader_info(base)->header.record.size : 0;
     *out = d;
     return 0;

@@ -26,7 +26,7 @@ struct draft;
 int draft_new(struct blocks *, struct object_reader *base, struct draft **out, struct err *err);
 void draft_free(struct draft *);
 uint64_t draft_size(const struct draft *);
-// Nothing but appended to, and not over a base: it may go on as a stream.
+// Nothing but appended to, what the base has included: it may go on as a stream.
 bool draft_is_in_order(const struct draft *);
 // Bytes [off, off+len), all below the size. -EBADMSG and the rest as of object_read_frames.
 int draft_read(struct draft *, uint64_t off, void *out, size_t len, struct err *err);

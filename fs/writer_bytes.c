@@ -16,9 +16,9 @@ static int start_stream(struct writer *w, struct err *err)
 
 int bytes_begin(struct writer *w, const struct writer_begin *begin, struct err *err)
 {
+    w->may_read_base = begin->may_read_base || !begin->base;
     if (!begin->as_draft)
         return start_stream(w, err);
-    w->may_read_base = begin->may_read_base || !begin->base;
     return draft_new(w->all->conf.object->pack.blocks, begin->base, &w->draft, err);
 }
 
@@ -198,13 +198,11 @@ int bytes_put(struct writer *w, uint64_t off, const uint8_t *bytes, size_t len, 
 
 int bytes_get(struct writer *w, uint64_t off, void *out, size_t len, struct err *err)
 {
-    if (!w->draft)
-        return get_stream(w, off, out, len, err);
-    if (!w->may_read_base)
+    if (!w->may_read_base) // nor when it went on as a stream, whose head has it
         return err_set(err, EACCES,
                        "this host has no identity that opens what the file was before "
                        "([seal] identity)");
-    return draft_read(w->draft, off, out, len, err);
+    return w->draft ? draft_read(w->draft, off, out, len, err) : get_stream(w, off, out, len, err);
 }
 
 int bytes_truncate(struct writer *w, uint64_t size, struct err *err)

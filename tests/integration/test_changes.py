@@ -227,6 +227,23 @@ class Changes(case.Case):
         self.assertEqual(read(path), old + b"end\n")
 
     @case.short
+    def test_more_is_appended_than_the_spool_takes(self):
+        """pg_dumpall -f: each database is appended to the file, which was closed before."""
+        for identity in (IDENTITY, None):
+            m = self.mount({"write": {"spool_max": "8M", "head": "1M"}, "limits": {"memory": "32M"}}, identity=identity)
+            path = m.make(DAY, "f%d" % bool(identity))
+            head, more = pattern(3000000)[:3000000], os.urandom(30 * MIB)
+            put_file(path, [head])
+            fd = os.open(path, os.O_RDWR | os.O_APPEND)
+            for off in range(0, len(more), MIB):
+                os.write(fd, more[off : off + MIB])
+            if not identity:
+                for off in (0, len(head) + 7):
+                    with self.assertRaises(PermissionError):
+                        os.pread(fd, 100, off)
+            os.close(fd)
+            self.assertEqual(self.stored(m, path[len(m.point) + 1 :]) == head + more, True)
+
     @case.short
     def test_a_renamed_file_is_read_by_its_own_handle(self):
         m = self.mount()
