@@ -270,8 +270,9 @@ void stack_free(struct stack *stack)
 {
     if (!stack)
         return;
+    mtimes_free(stack->mtimes,
+                stack->conf->mount.drain_deadline_ms); // it asks what is being written
     writers_free(stack->writers);
-    mtimes_free(stack->mtimes, stack->conf->mount.drain_deadline_ms);
     readers_free(stack->readers);
     tree_free(stack->tree);
     status_free(stack->status);
