@@ -22,9 +22,12 @@ static int settle_pair(struct settling *s, const char *from, const char *to, str
 {
     uint8_t old[SEAL_NONCE_BYTES], new[SEAL_NONCE_BYTES];
     struct object_info old_info, new_info;
-    int rc = rewrite_nonce(s->store, from, old, &old_info, err);
+    // the one that stays is looked at last: another host may be removing it
+    int rc = s->is_end ? rewrite_nonce(s->store, from, old, &old_info, err)
+                       : rewrite_nonce(s->store, to, new, &new_info, err);
     if (!rc)
-        rc = rewrite_nonce(s->store, to, new, &new_info, err);
+        rc = s->is_end ? rewrite_nonce(s->store, to, new, &new_info, err)
+                       : rewrite_nonce(s->store, from, old, &old_info, err);
     if (rc == -ENOENT || rc == -EUCLEAN)
         return 0; // not both are there, or one is not ours
     if (rc || memcmp(old, new, sizeof(old)) != 0)

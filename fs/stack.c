@@ -127,8 +127,10 @@ static void committed(void *ctx, const struct writer_end *end)
     log_info("stored path=%s bytes=%" PRIu64 " stored_bytes=%" PRIu64, end->path,
              info->header.record.size, info->stat.size);
     if (info->header.record.flags >> SEAL_FLAG_COMPLETE_SHIFT == SEAL_COMPLETE_NO)
-        log_warn("it is stored, but stops short of its end: "
-                 "whatever made it did not finish path=%s",
+        log_warn("it is stored, but %s path=%s",
+                 info->header.record.size == 0
+                     ? "empty"
+                     : "stops short of its end: whatever made it did not finish",
                  end->path);
 }
 
