@@ -51,10 +51,7 @@ class Mount:
     """One mount of one store, with a state directory that outlives the daemon. conf: {"section": {"key": value}};
     a value of None leaves the key out."""
 
-    count = 0
-
     def __init__(self, store, conf=None, identity=IDENTITY, options=(), state=None, start=True, env=None, under=()):
-        Mount.count += 1
         self.store, self.options, self.extra_env = store, list(options), env or {}
         self.under = list(under)  # a command that runs the daemon
         self.dir = tempfile.mkdtemp(prefix="bakfs-mount-")
@@ -68,7 +65,7 @@ class Mount:
         with open(os.open(self.key, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="ascii") as f:
             f.write((identity or IDENTITY) + "\n")
         self.write_conf(conf or {}, identity)
-        self.log_path = os.path.join(LOGS or self.dir, "daemon-%d-%d.log" % (os.getpid(), Mount.count))
+        self.log_path = os.path.join(LOGS or self.dir, "daemon-%s.log" % os.path.basename(self.dir))
         self.daemon = None
         if start:
             self.start()

@@ -11,6 +11,7 @@ import argparse
 import importlib
 import os
 import pathlib
+import signal
 import sys
 import time
 import unittest
@@ -84,6 +85,9 @@ def main():
     p.add_argument("--stores", default="dir,s3")
     p.add_argument("names", nargs="*")
     args = p.parse_args()
+    # a shell's job in the background ignores these, and so would all the programs whose deaths are tested
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     mount.BAKFS = os.path.abspath(args.bakfs)
     case.SHORT = args.short
     if args.logs:
