@@ -136,7 +136,7 @@ class Killed(Case):
 class KilledDaemon(Killed):
     @case.short
     def test_while_it_is_written(self):
-        self.by_bytes(4 if case.SHORT else 40)
+        self.by_bytes(4 if case.SHORT else 100)
 
 
 @only("front")

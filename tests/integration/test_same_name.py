@@ -80,10 +80,10 @@ class SameName(Case):
 
     @case.short
     def test_two_create_small(self):
-        self.rounds(10 if case.SHORT else 60, 32 * 1024, False)
+        self.rounds(10 if case.SHORT else 100, 32 * 1024, False)
 
     def test_two_overwrite_small(self):
-        self.rounds(40, 32 * 1024, True)
+        self.rounds(100, 32 * 1024, True)
 
     def test_two_create_in_parts(self):
         self.rounds(20, 11 * MIB, False)
