@@ -201,10 +201,10 @@ static int commit(struct writer *w, struct err *err)
         .complete = bytes_complete(w),
     };
     rc = object_writer_commit(w->object, &times, &w->info, err);
-    if (rc == -ECANCELED)
-        rc = check_doom(w, err);
+    if (rc == -ECANCELED && w->doomed_group)
+        return check_doom(w, err);
     if (rc)
-        return w->state == FAILED ? rc : latch(w, err);
+        return latch(w, err);
     struct object_key key;
     object_writer_key(w->object, &key);
     bytes_drop(w);

@@ -152,6 +152,15 @@ static int refuse(const struct packer *p, uint64_t off, uint64_t end, const char
                    (unsigned long long)head_held_bytes(p), what);
 }
 
+// How many of the bytes from `off` lie in the head. The others lie in the frame being filled, from *out_tail_off on.
+static size_t split_held(const struct packer *p, uint64_t off, size_t len, size_t *out_tail_off)
+{
+    uint64_t head_end = head_held_bytes(p);
+    size_t in_head = off < head_end ? (size_t)min_u64(len, head_end - off) : 0;
+    *out_tail_off = in_head < len ? (size_t)(off + in_head - (p->size - p->tail_len)) : 0;
+    return in_head;
+}
+
 int packer_rewrite(struct packer *p, uint64_t off, const void *bytes, size_t len, struct err *err)
 {
     assert(!p->committed);
@@ -162,12 +171,11 @@ int packer_rewrite(struct packer *p, uint64_t off, const void *bytes, size_t len
     if (rc == 0 && len > 0) {
         if (!still_held(p, off, off + len))
             return refuse(p, off, off + len, "rewritten", err);
-        uint64_t head_end = head_held_bytes(p);
-        size_t in_head = off < head_end ? (size_t)min_u64(len, head_end - off) : 0;
+        size_t tail_off, in_head = split_held(p, off, len, &tail_off);
         rc = head_rewrite(p, off, bytes, in_head, &own);
         if (rc == 0 && in_head < len)
-            rc = block_write(p->tail, (size_t)(off + in_head - (p->size - p->tail_len)),
-                             (const uint8_t *)bytes + in_head, len - in_head, &own);
+            rc = block_write(p->tail, tail_off, (const uint8_t *)bytes + in_head, len - in_head,
+                             &own);
     }
     return settle(p, rc, &own, err);
 }
@@ -181,12 +189,10 @@ int packer_read(struct packer *p, uint64_t off, void *out, size_t len, struct er
     if (rc == 0 && len > 0) {
         if (!still_held(p, off, off + len))
             return refuse(p, off, off + len, "read back", err);
-        uint64_t head_end = head_held_bytes(p);
-        size_t in_head = off < head_end ? (size_t)min_u64(len, head_end - off) : 0;
+        size_t tail_off, in_head = split_held(p, off, len, &tail_off);
         rc = head_read(p, off, out, in_head, &own);
         if (rc == 0 && in_head < len)
-            rc = block_read(p->tail, (size_t)(off + in_head - (p->size - p->tail_len)),
-                            (uint8_t *)out + in_head, len - in_head, &own);
+            rc = block_read(p->tail, tail_off, (uint8_t *)out + in_head, len - in_head, &own);
     }
     return settle(p, rc, &own, err);
 }
