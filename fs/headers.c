@@ -20,8 +20,9 @@
 #define ID_OFF 8
 #define FIELDS_OFF (ID_OFF + ID_BYTES)
 #define SUM_OFF (HEADERS_RECORD_BYTES - SHA256_BYTES)
-#define BATCH 256     // records in memory that are not in the file yet
-#define READ_MANY 512 // records read at once
+#define BATCH 256      // records in memory that are not in the file yet: then they are written
+#define BATCH_MAX 8192 // the most that gathers behind a slow write (1.5 MiB)
+#define READ_MANY 512  // records read at once
 
 static_assert(FIELDS_OFF + 104 <= SUM_OFF, "a record has room for its fields");
 
@@ -46,7 +47,7 @@ struct headers {
     uint32_t *buckets;
     uint32_t bucket_count; // a power of two
     uint8_t *batch;        // records not written yet
-    unsigned batched;
+    unsigned batched, batch_room;
     bool writing; // somebody is at the file
 };
 
@@ -339,7 +340,7 @@ void headers_flush(struct headers *h)
     unsigned count = h->batched;
     if (count > 0 && h->path && !h->writing) {
         records = take(h->batch);
-        h->batched = 0;
+        h->batched = h->batch_room = 0;
         h->writing = true;
     }
     pthread_mutex_unlock(&h->lock);
@@ -352,20 +353,23 @@ void headers_flush(struct headers *h)
     pthread_mutex_unlock(&h->lock);
 }
 
-// Under lock. True when a batch is full: flush. While another thread writes, what finds the batch full is not kept in
-// the file: it is fetched again by the next mount.
+// Under lock. True when there is a batch to flush. What finds even the longest batch full, behind a disk that does not
+// write, is not kept in the file: it is fetched again by the next mount.
 static bool enqueue(struct headers *h, const struct slot *slot)
 {
     if (!h->path)
         return false;
-    if (h->batched == BATCH)
-        return true;
-    if (!h->batch)
-        h->batch = malloc((size_t)BATCH * HEADERS_RECORD_BYTES);
-    if (!h->batch)
-        return false;
-    encode(slot, h->batch + (size_t)h->batched * HEADERS_RECORD_BYTES);
-    return ++h->batched == BATCH;
+    if (h->batched == h->batch_room && h->batch_room < BATCH_MAX) {
+        unsigned room = h->batch_room ? 2 * h->batch_room : BATCH;
+        uint8_t *batch = reallocarray(h->batch, room, HEADERS_RECORD_BYTES);
+        if (batch) {
+            h->batch = batch;
+            h->batch_room = room;
+        }
+    }
+    if (h->batched < h->batch_room)
+        encode(slot, h->batch + (size_t)HEADERS_RECORD_BYTES * h->batched++);
+    return h->batched >= BATCH;
 }
 
 // --- The interface ---
