@@ -23,13 +23,15 @@ packages=(
     # to build
     gcc clang libclang-rt-14-dev libc6-dev meson ninja-build pkg-config git
     libfuse3-dev fuse3 libcurl4-openssl-dev libssl-dev libzstd-dev libxxhash-dev libexpat1-dev libinih-dev libjson-c-dev
-    libsystemd-dev libcmocka-dev
+    libpq-dev zlib1g-dev liblzma-dev libsystemd-dev libcmocka-dev
     # to look at it
     clang-format clang-tidy llvm codespell shellcheck binutils systemd
     # other tools that open what we wrote, and the reverse
     age zstd xxd openssl python3 python3-cryptography python3-xxhash python3-zstandard
     # what people use on a mount
-    coreutils rsync tar zip gzip sed perl sqlite3 strace attr procps util-linux postgresql-15 postgresql-client-15
+    coreutils rsync tar zip gzip sed perl sqlite3 strace attr procps util-linux xz-utils postgresql-15 postgresql-client-15
+    # what is backed up, mailed to and looked at beside that
+    postgresql-contrib mariadb-server mariadb-client python3-aiosmtpd chromium
     # a real S3 server
     radosgw ceph-mon ceph-osd ceph-common curl iproute2 ca-certificates
 )

@@ -22,6 +22,7 @@ sys.path.insert(0, str(HERE))
 import case  # noqa: E402
 import mount  # noqa: E402
 import stores  # noqa: E402
+import verbs  # noqa: E402
 
 
 class Result(unittest.TextTestResult):
@@ -95,6 +96,7 @@ def main():
         mount.LOGS = os.path.abspath(args.logs)
     suite = unittest.TestSuite(select(args))
     result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2, resultclass=Result).run(suite)
+    verbs.close_shared()
     if args.results:
         with open(args.results, "w", encoding="utf8") as f:
             f.writelines(v + "\n" for v in result.verdicts)

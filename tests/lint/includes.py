@@ -50,7 +50,7 @@ FOREIGN = {
     r"ini\.h": r"conf/(conf|profile)\w*\.c",
     r"(zstd|zstd_errors|xxhash)\.h": r"backend/pack/\w+\.[ch]",
     r"json-c/": r"tools/daemon_status\.c",
-    r"libpq": r"tools/pg\.c",
+    r"libpq": r"tools/pg/pg\w*\.c",
     r"systemd/": r"fs/\w+\.c",
     r"cmocka\.h": r"tests/.*",
 }

@@ -1,0 +1,32 @@
+// Does a restored database hold what META says? Every difference is named. Pure.
+#pragma once
+
+#include "backend/base/err.h"
+#include "tools/pg/facts.h"
+
+struct compare_options {
+    int version_then,
+        version_now; // of the servers: deparse may differ between majors, then a definition is a NOTE
+    bool no_owner, no_privileges; // owners and grants were left out on purpose
+    bool no_subscriptions;
+    const char *const *tables; // only these were restored (NULL-terminated), or NULL: all
+};
+
+enum difference_level {
+    DIFFERENCE_NOTE, // cannot be helped: said, and no failure
+    DIFFERENCE_FAIL,
+};
+struct difference {
+    enum difference_level level;
+    char *text; // "index public.orders_idx: missing", "rows public.orders: 999, was 1000"; owned
+};
+struct comparison {
+    struct difference *list;
+    size_t count, room;
+    size_t compared, failures; // facts looked at; of list, DIFFERENCE_FAIL
+};
+
+// Both sorted. -EUCLEAN only for facts that cannot be read.
+int compare_facts(const struct facts *then, const struct facts *now, const struct compare_options *,
+                  struct comparison *out, struct err *err);
+void comparison_done(struct comparison *);

@@ -1,0 +1,51 @@
+// Child processes of the verbs: pg_dump, pg_restore, psql, and commands of the configuration. One thread starts and waits;
+// process_stop_asked is for any.
+//
+// A child dies with us (PR_SET_PDEATHSIG) and is its own process group, so that a whole pipeline ends with process_kill.
+// No secret belongs into argv; `env` is for the child alone. Core files are off for the program and its children
+// (process_guard).
+#pragma once
+
+#include "backend/base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#define PROCESS_ERRORS_BYTES 4096 // the end of what it wrote to standard error, kept for sentences
+
+struct process;
+
+struct process_conf {        // borrowed for the call
+    const char *const *argv; // argv[0]: a path, or a name to look for in PATH; NULL at the end
+    const char *const *
+        env; // "NAME=VALUE" put over our environment, "NAME" takes one away; NULL at the end, or NULL
+    const char *dir;     // working directory, NULL: ours
+    int in, out;         // descriptors for 0 and 1; -1: /dev/null
+    bool inherit_errors; // standard error is ours; else it is read by process_wait and its end kept
+    bool stay_in_group;  // not a group of its own (a command that uses the terminal)
+};
+int process_start(const struct process_conf *, struct process **out, struct err *err);
+
+struct process_end {
+    int exit_code; // -1: killed by `signal`
+    int signal;    // 0: exited
+};
+// Waits, reading its standard error. When a stop is asked (process_stop_asked) the group gets SIGTERM, then SIGKILL, and
+// the answer is -EINTR. Call once; process_free afterwards.
+int process_wait(struct process *, struct process_end *out, struct err *err);
+// Has it ended? Does not block; what it wrote to standard error is read. For loops that do something else meanwhile.
+bool process_poll(struct process *, struct process_end *out);
+void process_kill(struct process *); // the whole group: SIGTERM, after some seconds SIGKILL; waits
+void process_free(struct process *); // kills what still runs
+// The last line of its standard error that says what went wrong ("pg_dump: error: ..."), else the last one, else "".
+const char *process_error_line(const struct process *);
+// "pg_dump exited with 1: ERROR LINE" or "pg_dump was killed by signal 9 (Killed)". 0 when it ended well.
+int process_judge(const struct process *, const char *name, const struct process_end *,
+                  struct err *err);
+
+// Once, at the start of a verb: SIGINT, SIGTERM and SIGHUP ask for a stop instead of ending us at once (a second one ends
+// us), SIGPIPE is ignored, core files are off (RLIMIT_CORE 0: passwords may be in memory).
+void process_guard(void);
+bool process_stop_asked(void);
+int process_stop_signal(void); // 0: none
