@@ -23,7 +23,9 @@ struct process_conf {        // borrowed for the call
     const char *dir;     // working directory, NULL: ours
     int in, out;         // descriptors for 0 and 1; -1: /dev/null
     bool inherit_errors; // standard error is ours; else it is read by process_wait and its end kept
-    bool stay_in_group;  // not a group of its own (a command that uses the terminal)
+    bool
+        stay_in_group; // not a group of its own (a command that uses the terminal): Ctrl-C reaches it
+                       // anyhow, and process_wait goes on waiting for what it makes of that
 };
 int process_start(const struct process_conf *, struct process **out, struct err *err);
 
@@ -45,7 +47,7 @@ int process_judge(const struct process *, const char *name, const struct process
                   struct err *err);
 
 // Once, at the start of a verb: SIGINT, SIGTERM and SIGHUP ask for a stop instead of ending us at once (a second one ends
-// us), SIGPIPE is ignored, core files are off (RLIMIT_CORE 0: passwords may be in memory).
+// us), SIGPIPE is ignored, core files are off (RLIMIT_CORE: passwords may be in memory).
 void process_guard(void);
 bool process_stop_asked(void);
 int process_stop_signal(void); // 0: none
