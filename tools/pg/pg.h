@@ -31,6 +31,7 @@ int pg_exec(struct pg *, const char *sql, struct err *err); // no rows wanted
 int pg_query(struct pg *, const char *sql, const char *const *params, size_t param_count,
              struct pg_rows **out, struct err *err);
 size_t pg_row_count(const struct pg_rows *);
+size_t pg_column_count(const struct pg_rows *);
 const char *pg_value(const struct pg_rows *, size_t row,
                      size_t column); // "" for NULL; valid as long as the rows
 bool pg_is_null(const struct pg_rows *, size_t row, size_t column);

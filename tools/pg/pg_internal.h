@@ -1,0 +1,14 @@
+// Inside the room of libpq: how a server is named to it.
+#pragma once
+
+#include "tools/pg/pg.h"
+
+struct pg_params { // for PQconnectdbParams; the values are borrowed from the server
+    const char *keywords[12], *values[12];
+    int expand; // the first "dbname" is a conninfo
+};
+int pg_params(const struct pg_server *, const char *application_name, struct pg_params *out,
+              struct err *err);
+// EINVAL for what libpq cannot read, in a sentence that does not quote it.
+int pg_conninfo_check(const char *conninfo, bool *out_has_timeout, struct err *err);
+void pg_one_line(const char *text, char *out, size_t room);
