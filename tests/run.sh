@@ -25,7 +25,7 @@ packages=(
     libfuse3-dev fuse3 libcurl4-openssl-dev libssl-dev libzstd-dev libxxhash-dev libexpat1-dev libinih-dev libjson-c-dev
     libpq-dev zlib1g-dev liblzma-dev libsystemd-dev libcmocka-dev
     # to look at it
-    clang-format clang-tidy llvm codespell shellcheck binutils systemd
+    clang-format clang-tidy llvm codespell shellcheck binutils systemd groff-base
     # other tools that open what we wrote, and the reverse
     age zstd xxd openssl python3 python3-cryptography python3-xxhash python3-zstandard
     # what people use on a mount
