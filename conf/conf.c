@@ -10,6 +10,7 @@
 #include <ini.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 // inih cuts names at 49 bytes and lines at ini_max_line without a word; what it would cut is refused before it sees it.
 #define NAME_MAX_BYTES 49
@@ -22,9 +23,11 @@ struct parse {
     char *line;
     size_t line_room;
     int line_number;
+    size_t seen_rows;
     bool failed;
     struct err error; // the first one
-    bool *seen;       // by place in conf_keys
+    bool *
+        seen; // rows by section: all but the databases, then one for each of them; by place in conf_keys
 };
 
 static int fail(struct parse *p)
@@ -35,7 +38,7 @@ static int fail(struct parse *p)
 }
 
 // inih tells of no section that has no keys, and ignores what follows a ']'.
-static int check_section(const char *start, struct err *err)
+static int check_section(struct parse *p, const char *start, struct err *err)
 {
     const char *end = strchr(start, ']');
     if (!end)
@@ -49,10 +52,13 @@ static int check_section(const char *start, struct err *err)
         return err_set(err, EINVAL, "a section's name has at most %d bytes", NAME_MAX_BYTES);
     memcpy(name, start + 1, len);
     name[len] = '\0';
-    return conf_section_check(name, err);
+    int rc = conf_section_check(name, err);
+    const char *database = conf_database_name(name);
+    size_t place;
+    return rc == 0 && database ? conf_database_get(p->conf, database, &place, err) : rc;
 }
 
-static int check_line(const char *line, size_t len, size_t room, struct err *err)
+static int check_line(struct parse *p, const char *line, size_t len, size_t room, struct err *err)
 {
     if (strlen(line) != len)
         return err_set(err, EINVAL, "holds a zero byte");
@@ -60,7 +66,7 @@ static int check_line(const char *line, size_t len, size_t room, struct err *err
         return err_set(err, EINVAL, "longer than %zu bytes", room - 1);
     const char *start = line + strspn(line, " \t\r\n\f\v");
     if (*start == '[')
-        return check_section(start, err);
+        return check_section(p, start, err);
     if (*start == '\0' || *start == '#' || *start == ';')
         return 0;
     size_t name = strcspn(start, "=:");
@@ -90,7 +96,7 @@ static char *next_line(char *out, int room, void *stream)
     const char *line = p->line;
     if (p->line_number == 1 && strncmp(line, "\xEF\xBB\xBF", 3) == 0)
         line += 3;
-    if (check_line(line, (size_t)len - (size_t)(line - p->line), (size_t)room, &p->error) != 0) {
+    if (check_line(p, line, (size_t)len - (size_t)(line - p->line), (size_t)room, &p->error) != 0) {
         fail(p);
         return NULL;
     }
@@ -99,12 +105,50 @@ static char *next_line(char *out, int room, void *stream)
 }
 
 static int assign(const struct conf_key *key, const char *section, const char *name,
-                  const char *value, struct conf *conf, struct err *err)
+                  const char *value, void *base, struct err *err)
 {
-    if (key->type == CONF_LATER) // the names as given: the table has patterns
+    if (key->type == CONF_LATER)
         return err_set(err, EOPNOTSUPP, "[%s] %s: not yet: %s; remove the line", section, name,
                        key->later);
-    return conf_key_set(key, value, conf, err);
+    struct conf_key named = *key;
+    named.section = section; // the table has patterns
+    return conf_key_set(&named, value, base, err);
+}
+
+// The row of a section is new and empty where the section is.
+static int grow_seen(struct parse *p, struct err *err)
+{
+    size_t rows = 1 + p->conf->database_count;
+    if (rows <= p->seen_rows)
+        return 0;
+    bool *grown = reallocarray(p->seen, rows * conf_key_count, sizeof(*grown));
+    if (!grown)
+        return err_errno(err, ENOMEM, "read %s", p->path);
+    memset(grown + p->seen_rows * conf_key_count, 0, (rows - p->seen_rows) * conf_key_count);
+    p->seen = grown;
+    p->seen_rows = rows;
+    return 0;
+}
+
+static int take_known(struct parse *p, const struct conf_key *key, const char *section,
+                      const char *name, const char *value)
+{
+    const char *database = conf_database_name(section);
+    size_t place = 0;
+    int rc = database ? conf_database_get(p->conf, database, &place, &p->error) : 0;
+    if (rc == 0)
+        rc = grow_seen(p, &p->error);
+    if (rc != 0)
+        return rc;
+    if (key->type == CONF_CHECKS) // each has a name of its own
+        return conf_check_add(&p->conf->databases[place], name, value, &p->error);
+    bool *seen = &p->seen[(database ? place + 1 : 0) * conf_key_count + (size_t)(key - conf_keys)];
+    if (*seen)
+        return err_set(&p->error, EINVAL, "[%s] %s: set twice; remove one of the lines", section,
+                       name);
+    *seen = true;
+    void *base = database ? (void *)&p->conf->databases[place] : p->conf;
+    return assign(key, section, name, value, base, &p->error);
 }
 
 static int take_value(void *ctx, const char *section, const char *name, const char *value)
@@ -124,15 +168,7 @@ static int take_value(void *ctx, const char *section, const char *name, const ch
                 section, name, key->help);
         return fail(p);
     }
-    bool *seen = &p->seen[key - conf_keys];
-    if (*seen) {
-        err_set(&p->error, EINVAL, "[%s] %s: set twice; remove one of the lines", section, name);
-        return fail(p);
-    }
-    *seen = true;
-    if (assign(key, section, name, value, p->conf, &p->error) != 0)
-        return fail(p);
-    return 1;
+    return take_known(p, key, section, name, value) == 0 ? 1 : fail(p);
 }
 
 static int parse_file(struct parse *p, struct err *err)
@@ -165,9 +201,13 @@ static int load_file(const char *path, bool must_exist, struct conf *conf, struc
         return err_errno(err, errno, "read the configuration %s", path);
     }
     struct parse p = {.file = file, .path = path, .conf = conf};
-    p.seen = calloc(conf_key_count, sizeof(*p.seen));
-    int rc = p.seen ? parse_file(&p, err) : err_errno(err, ENOMEM, "read %s", path);
+    int rc = parse_file(&p, err);
     free(p.seen);
+    struct stat st;
+    if (rc == 0 && fstat(fileno(file), &st) != 0)
+        rc = err_errno(err, errno, "read the configuration %s", path);
+    if (rc == 0 && conf_judge_sections(conf, (st.st_mode & 077) == 0, err) != 0)
+        rc = err_prefix(err, "%s", path);
     free(p.line);
     fclose(file);
     return rc;
@@ -201,18 +241,6 @@ static int load_environment(struct conf *conf, struct err *err)
     return 0;
 }
 
-static int load_defaults(struct conf *conf, struct err *err)
-{
-    for (size_t i = 0; i < conf_key_count; i++) {
-        if (conf_keys[i].type == CONF_LATER)
-            continue;
-        int rc = conf_key_set(&conf_keys[i], conf_keys[i].fallback, conf, err);
-        if (rc != 0)
-            return rc;
-    }
-    return 0;
-}
-
 // NULL: nobody named one.
 static const char *named_path(const char *path)
 {
@@ -232,7 +260,7 @@ int conf_load(const char *path, struct conf **out, struct err *err)
     struct conf *conf = calloc(1, sizeof(*conf));
     if (!conf)
         return err_errno(err, ENOMEM, "read the configuration");
-    int rc = load_defaults(conf, err);
+    int rc = conf_defaults(false, conf, err);
     if (rc == 0)
         rc = load_file(conf_path(path), named_path(path) != NULL, conf, err);
     if (rc == 0)
@@ -260,6 +288,9 @@ int conf_set(struct conf *conf, const char *assignment, struct err *err)
     const struct conf_key *key = conf_key_find(section, name, err);
     if (!key)
         return err_prefix(err, "-o %.*s", (int)(equals - assignment), assignment);
+    if (conf_key_of_database(key))
+        return err_set(err, EINVAL, "-o %.*s: belongs in the configuration file",
+                       (int)(equals - assignment), assignment);
     int rc = assign(key, section, name, equals + 1, conf, err);
     return rc == 0 ? 0 : err_prefix(err, "-o %.*s", (int)(equals - assignment), assignment);
 }
@@ -296,30 +327,7 @@ void conf_free(struct conf *conf)
 {
     if (!conf)
         return;
-    for (size_t i = 0; i < conf_key_count; i++) {
-        switch (conf_keys[i].type) {
-        case CONF_TEXT:
-        case CONF_PATH:
-        case CONF_URL:
-        case CONF_ENDPOINT:
-        case CONF_RECIPIENTS:
-            free(*(char **)(void *)((char *)conf + conf_keys[i].offset));
-            break;
-        case CONF_DURATION:
-        case CONF_SIZE:
-        case CONF_PERCENT:
-        case CONF_COUNT:
-        case CONF_WORKERS:
-        case CONF_LEVEL:
-        case CONF_BOOL:
-        case CONF_CHOICE:
-        case CONF_SWITCH:
-        case CONF_UMASK:
-        case CONF_UID:
-        case CONF_GID:
-        case CONF_LATER:
-            break;
-        }
-    }
+    conf_fields_free(false, conf);
+    conf_databases_free(conf);
     free(conf);
 }

@@ -14,10 +14,19 @@ static const char *const intro =
     "# The command line (-o section.key=value) comes before the environment, that before this "
     "file.\n";
 
+// The databases are shown by one.
+#define SHOWN_DATABASE CONF_DATABASE_PREFIX "orders"
+
+static const char *shown_section(const char *section)
+{
+    return strcmp(section, CONF_DATABASE_SECTION) == 0 ? SHOWN_DATABASE : section;
+}
+
 static const char *given(const struct conf_key *key, const struct conf_value *values, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (strcmp(values[i].section, key->section) == 0 && strcmp(values[i].key, key->key) == 0)
+        if (strcmp(values[i].section, shown_section(key->section)) == 0 &&
+            strcmp(values[i].key, key->key) == 0)
             return values[i].value;
     return NULL;
 }
@@ -29,6 +38,10 @@ static void write_key(FILE *out, const struct conf_key *key, const char *value)
         const char *end = strchr(line, '\n');
         fprintf(out, "# %.*s\n", (int)(end ? end - line : (long)strlen(line)), line);
         line = end ? end + 1 : NULL;
+    }
+    if (key->example) {
+        fprintf(out, "#%s\n", key->example);
+        return;
     }
     const char *shown = value ? value : key->fallback;
     fprintf(out, "%s%s =%s%s\n", value ? "" : "#", key->key, *shown ? " " : "", shown);
@@ -54,12 +67,23 @@ static void write_later(FILE *out, const char *section)
         fputs("\n", out);
 }
 
-static bool section_exists_now(const char *section)
+static void write_section(FILE *out, const char *section, const struct conf_value *values,
+                          size_t count)
 {
-    for (size_t i = 0; i < conf_key_count; i++)
-        if (strcmp(conf_keys[i].section, section) == 0 && conf_keys[i].type != CONF_LATER)
-            return true;
-    return false;
+    section = shown_section(section);
+    if (strcmp(section, SHOWN_DATABASE) != 0) {
+        fprintf(out, "\n[%s]\n", section);
+        return;
+    }
+    bool used = false;
+    for (size_t i = 0; i < count; i++)
+        used = used || strcmp(values[i].section, section) == 0;
+    fprintf(out,
+            "\n# What bakfs backup NAME dumps: a section for each, with a name of your choice "
+            "(letters,\n"
+            "# digits, '.', '-', '_'). Remove the '#' of the section's line, too.\n"
+            "%s[%s]\n",
+            used ? "" : "#", section);
 }
 
 int conf_write(FILE *out, const struct conf_value *values, size_t count, struct err *err)
@@ -72,7 +96,7 @@ int conf_write(FILE *out, const struct conf_value *values, size_t count, struct 
             if (*section)
                 write_later(out, section);
             section = key->section;
-            fprintf(out, "\n%s[%s]\n", section_exists_now(section) ? "" : "#", section);
+            write_section(out, section, values, count);
         }
         if (key->type != CONF_LATER && !key->option_only)
             write_key(out, key, given(key, values, count));

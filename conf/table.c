@@ -1,13 +1,11 @@
 #include "conf/table.h"
 
-#include "backend/base/nearest.h"
 #include "backend/base/num.h"
 
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
+#include <stddef.h>
 
 #define AT(field) offsetof(struct conf, field)
+#define IN_DATABASE(field) offsetof(struct conf_database, field)
 #define SECONDS(n) ((uint64_t)(n)*1000)
 #define DAYS(n) (SECONDS(n) * 86400)
 
@@ -23,12 +21,6 @@ static const char no_identity_command[] =
     "this version reads identities from a file only ([seal] identity)";
 static const char no_unsealed[] = "this version neither writes nor reads unsealed objects";
 static const char no_bandwidth[] = "this version does not limit bandwidth";
-static const char no_mail[] = "this version does not send mail";
-static const char no_notify[] = "this version does not notify anybody";
-static const char no_restore[] = "this version has no restore verb; read the file from the mount";
-static const char no_backup[] =
-    "this version has no backup verb; let pg_dump or cp write into the mount";
-static const char no_prune[] = "this version has no prune verb";
 
 const struct conf_key conf_keys[] = {
     {.section = "store",
@@ -88,7 +80,12 @@ const struct conf_key conf_keys[] = {
          "Section of ~/.aws/credentials and ~/.aws/config with the keys to use. Without it the\n"
          "environment's AWS_ACCESS_KEY_ID comes first, then AWS_PROFILE, then [default].",
      .offset = AT(store.profile)},
-    LATER("store", "prune_profile", no_prune),
+    {.section = "store",
+     .key = "prune_profile",
+     .type = CONF_TEXT,
+     .fallback = "",
+     .help = "The same for bakfs prune, which alone may remove. Empty: as profile.",
+     .offset = AT(store.prune_profile)},
     LATER("store", "storage_class", no_put_options),
     LATER("store", "sse", no_put_options),
     LATER("store", "sse_kms_key", no_put_options),
@@ -290,109 +287,203 @@ const struct conf_key conf_keys[] = {
      .help = "How long it is young, from its commit.",
      .offset = AT(protect.grace_ms)},
 
-    LATER("notify", "smtp", no_mail),
-    LATER("notify", "from", no_mail),
-    LATER("notify", "to", no_mail),
-    LATER("notify", "user", no_mail),
-    LATER("notify", "password_file", no_mail),
-    LATER("notify", "webhook", no_notify),
-    LATER("notify", "command", no_notify),
-    LATER("notify", "heartbeat", no_notify),
-    LATER("notify", "on", no_notify),
+    {.section = "notify",
+     .key = "smtp",
+     .type = CONF_SMTP,
+     .fallback = "",
+     .help =
+         "The mail server: smtp://host[:port] (port 25, with STARTTLS where it is offered, always\n"
+         "where a user is set) or smtps://host[:port] (port 465, TLS from the start). "
+         "CURL_CA_BUNDLE\n"
+         "or SSL_CERT_FILE in the environment name certificates to trust instead of the system's.",
+     .offset = AT(notify.smtp)},
+    {.section = "notify",
+     .key = "from",
+     .type = CONF_ADDRESS,
+     .fallback = "",
+     .help = "Who the mail is from. Empty: bakfs at this host.",
+     .offset = AT(notify.from)},
+    {.section = "notify",
+     .key = "to",
+     .type = CONF_ADDRESSES,
+     .fallback = "",
+     .help = "Who gets it: addresses, separated by commas.",
+     .offset = AT(notify.to)},
+    {.section = "notify",
+     .key = "user",
+     .type = CONF_TEXT,
+     .fallback = "",
+     .help = "The user at the mail server; empty: none is needed.",
+     .offset = AT(notify.user)},
+    {.section = "notify",
+     .key = "password_file",
+     .type = CONF_PATH,
+     .fallback = "",
+     .help = "A file with nothing but the password, readable by its owner only.",
+     .offset = AT(notify.password_file)},
+    {.section = "notify",
+     .key = "webhook",
+     .type = CONF_WEB,
+     .fallback = "",
+     .help = "An address that takes a POST of JSON: verdict, subject, verb, what, summary, body, "
+             "host,\n"
+             "time, and text (all of it, as chat programs want it).",
+     .offset = AT(notify.webhook)},
+    {.section = "notify",
+     .key = "command",
+     .type = CONF_LINE,
+     .fallback = "",
+     .help = "A command for /bin/sh. It gets the text on its standard input, and BAKFS_VERDICT "
+             "(PASS or\n"
+             "FAIL) and BAKFS_SUBJECT in its environment.",
+     .offset = AT(notify.command)},
+    {.section = "notify",
+     .key = "heartbeat",
+     .type = CONF_WEB,
+     .fallback = "",
+     .help =
+         "An address that is asked (GET) after each success, for a service that tells when this\n"
+         "stops. A service elsewhere notices when this whole host is gone; mail from here cannot.",
+     .offset = AT(notify.heartbeat)},
+    {.section = "notify",
+     .key = "on",
+     .type = CONF_CHOICE,
+     .fallback = "failure",
+     .choices = "always|failure",
+     .help = "failure: what failed, and when it is well again. always: each success too. The same\n"
+             "failure is told at once and then once a day.",
+     .offset = AT(notify.on)},
 
-    LATER("restore", "conninfo", no_restore),
-    LATER("restore", "service", no_restore),
-    LATER("restore", "drill_conninfo", no_restore),
-    LATER("restore", "drill_service", no_restore),
+    {.section = "restore",
+     .key = "conninfo",
+     .type = CONF_CONNINFO,
+     .fallback = "",
+     .help = "The server that restore goes to, as libpq has it: host=db2 user=postgres.\n"
+             "A password belongs in ~/.pgpass.",
+     .offset = AT(restore.conninfo)},
+    {.section = "restore",
+     .key = "service",
+     .type = CONF_TEXT,
+     .fallback = "",
+     .help = "Instead: a service of ~/.pg_service.conf.",
+     .offset = AT(restore.service)},
+    {.section = "restore",
+     .key = "drill_conninfo",
+     .type = CONF_CONNINFO,
+     .fallback = "",
+     .help =
+         "The server for drills and verify --restore. Its user may create databases, and is no\n"
+         "superuser.",
+     .offset = AT(restore.drill_conninfo)},
+    {.section = "restore",
+     .key = "drill_service",
+     .type = CONF_TEXT,
+     .fallback = "",
+     .help = "Instead: a service of ~/.pg_service.conf.",
+     .offset = AT(restore.drill_service)},
 
-    LATER("database NAME", "conninfo", no_backup),
-    LATER("database NAME", "service", no_backup),
-    LATER("database NAME", "host", no_backup),
-    LATER("database NAME", "partition", no_backup),
-    LATER("database NAME", "format", no_backup),
-    LATER("database NAME", "jobs", no_backup),
-    LATER("database NAME", "bindir", no_backup),
-    LATER("database NAME", "dump_options", no_backup),
-    LATER("database NAME", "counts", no_backup),
-    LATER("database NAME", "every", no_backup),
-    LATER("database NAME", "drill_every", no_backup),
-    LATER("database NAME", "migration_query", no_backup),
-    LATER("database NAME", "dump_command", no_backup),
-    LATER("database NAME", "restore_command", no_backup),
-    LATER("database NAME", "check.*", no_backup),
+    {.section = "database NAME",
+     .key = "conninfo",
+     .type = CONF_CONNINFO,
+     .fallback = "",
+     .help = "The database, as libpq has it: host=/run/postgresql user=backup dbname=orders.\n"
+             "A password belongs in ~/.pgpass.",
+     .offset = IN_DATABASE(conninfo)},
+    {.section = "database NAME",
+     .key = "service",
+     .type = CONF_TEXT,
+     .fallback = "",
+     .help = "Instead: a service of ~/.pg_service.conf.",
+     .offset = IN_DATABASE(service)},
+    {.section = "database NAME",
+     .key = "host",
+     .type = CONF_NAME,
+     .fallback = "",
+     .help = "HOST in the tree. Empty: this host's name.",
+     .offset = IN_DATABASE(host)},
+    {.section = "database NAME",
+     .key = "partition",
+     .type = CONF_NAME,
+     .fallback = "",
+     .help = "PARTITION in the tree. Empty: the name of this section.",
+     .offset = IN_DATABASE(partition)},
+    {.section = "database NAME",
+     .key = "format",
+     .type = CONF_CHOICE,
+     .fallback = "custom",
+     .choices = "custom|directory|plain",
+     .help = "What pg_dump makes. custom: one file. directory: with several jobs. plain: SQL.",
+     .offset = IN_DATABASE(format)},
+    {.section = "database NAME",
+     .key = "jobs",
+     .type = CONF_COUNT,
+     .fallback = "1",
+     .min = 1,
+     .max = 64,
+     .help = "Jobs of pg_dump (format = directory) and of pg_restore.",
+     .offset = IN_DATABASE(jobs)},
+    {.section = "database NAME",
+     .key = "bindir",
+     .type = CONF_PATH,
+     .fallback = "",
+     .help = "Directory of pg_dump and pg_restore. Empty: those of the server's major version.",
+     .offset = IN_DATABASE(bindir)},
+    {.section = "database NAME",
+     .key = "dump_options",
+     .type = CONF_LINE,
+     .fallback = "",
+     .help = "More words for pg_dump, split at blanks.",
+     .offset = IN_DATABASE(dump_options)},
+    {.section = "database NAME",
+     .key = "counts",
+     .type = CONF_CHOICE,
+     .fallback = "exact",
+     .choices = "exact|estimate|off",
+     .help = "Rows are counted to compare them after a restore. estimate: what the statistics say.",
+     .offset = IN_DATABASE(counts)},
+    {.section = "database NAME",
+     .key = "every",
+     .type = CONF_DURATION,
+     .fallback = "1d",
+     .max = DAYS(3650),
+     .help = "How old the newest backup may be before it is overdue. 0: never.",
+     .offset = IN_DATABASE(every_ms)},
+    {.section = "database NAME",
+     .key = "drill_every",
+     .type = CONF_DURATION,
+     .fallback = "30d",
+     .max = DAYS(3650),
+     .help = "How old the last drill may be before it is overdue. 0: never.",
+     .offset = IN_DATABASE(drill_every_ms)},
+    {.section = "database NAME",
+     .key = "migration_query",
+     .type = CONF_LINE,
+     .fallback = "",
+     .help =
+         "SQL whose one value is the version of the schema. Empty: what alembic, flyway, django,\n"
+         "rails or sqitch left is looked for.",
+     .offset = IN_DATABASE(migration_query)},
+    {.section = "database NAME",
+     .key = "dump_command",
+     .type = CONF_LINE,
+     .fallback = "",
+     .help = "Another engine: a command for /bin/sh that writes the dump to its standard output.",
+     .offset = IN_DATABASE(dump_command)},
+    {.section = "database NAME",
+     .key = "restore_command",
+     .type = CONF_LINE,
+     .fallback = "",
+     .help = "Another engine: a command for /bin/sh that reads the dump from its standard input.",
+     .offset = IN_DATABASE(restore_command)},
+    {.section = "database NAME",
+     .key = "check.*",
+     .type = CONF_CHECKS,
+     .fallback = "",
+     .example = "check.paid = SELECT count(*), sum(amount) FROM invoice WHERE paid",
+     .help = "check.NAME = SQL, as many as you like: asked at the backup and again after each "
+             "restore,\n"
+             "the answers must be the same.",
+     .offset = IN_DATABASE(checks)},
 };
 
 const size_t conf_key_count = sizeof(conf_keys) / sizeof(conf_keys[0]);
-
-// --- Finding ---
-
-static bool section_is(const char *pattern, const char *section)
-{
-    static const char prefix[] = "database ";
-    if (strcmp(pattern, "database NAME") == 0)
-        return strncmp(section, prefix, strlen(prefix)) == 0 && section[strlen(prefix)] != '\0';
-    return strcmp(pattern, section) == 0;
-}
-
-static bool key_is(const char *pattern, const char *key)
-{
-    size_t len = strlen(pattern);
-    if (len > 0 && pattern[len - 1] == '*')
-        return strncmp(pattern, key, len - 1) == 0 && key[len - 1] != '\0';
-    return strcmp(pattern, key) == 0;
-}
-
-int conf_section_check(const char *section, struct err *err)
-{
-    const char *nearest = "";
-    unsigned best = 4; // further away is no help
-    for (size_t i = 0; i < conf_key_count; i++) {
-        if (section_is(conf_keys[i].section, section))
-            return 0;
-        unsigned d = word_distance(conf_keys[i].section, section);
-        if (d < best) {
-            best = d;
-            nearest = conf_keys[i].section;
-        }
-    }
-    if (strcmp(section, "database") == 0)
-        return err_set(err, EINVAL, "[database]: which one? write [database NAME]");
-    if (*nearest)
-        return err_set(err, EINVAL, "[%s]: no such section; did you mean [%s]?", section, nearest);
-    return err_set(err, EINVAL,
-                   "[%s]: no such section; there are [store] [seal] [mount] [write] [limits] "
-                   "[protect] [notify] [restore] [database NAME]",
-                   section);
-}
-
-const struct conf_key *conf_key_find(const char *section, const char *key, struct err *err)
-{
-    if (conf_section_check(section, err) != 0)
-        return NULL;
-    const struct conf_key *nearest = NULL, *elsewhere = NULL;
-    unsigned best = 4;
-    for (size_t i = 0; i < conf_key_count; i++) {
-        const struct conf_key *k = &conf_keys[i];
-        if (!section_is(k->section, section)) {
-            if (!elsewhere && key_is(k->key, key))
-                elsewhere = k;
-            continue;
-        }
-        if (key_is(k->key, key))
-            return k;
-        unsigned d = word_distance(k->key, key);
-        if (d < best) {
-            best = d;
-            nearest = k;
-        }
-    }
-    if (nearest && (best <= 2 || !elsewhere))
-        err_set(err, EINVAL, "[%s] %s: no such key; did you mean %s?", section, key, nearest->key);
-    else if (elsewhere)
-        err_set(err, EINVAL, "[%s] %s: no such key here; it belongs to [%s]", section, key,
-                elsewhere->section);
-    else
-        err_set(err, EINVAL, "[%s] %s: no such key; the sample bakfs.conf shows all of them",
-                section, key);
-    return NULL;
-}

@@ -188,86 +188,14 @@ static int set_owner(const struct conf_key *key, const char *value, uint32_t *ou
     return 0;
 }
 
-// --- Texts ---
-
-static int text_check(const struct conf_key *key, const char *value, struct err *err)
-{
-    for (const char *p = value; *p; p++)
-        if ((unsigned char)*p < 0x20 || *p == 0x7f)
-            return err_set(err, EINVAL, "[%s] %s: holds a control character", key->section,
-                           key->key);
-    // Nothing is cut off silently, and nobody means a path with a comment in it.
-    if (strstr(value, " #") || strstr(value, " ;"))
-        return err_set(err, EINVAL,
-                       "[%s] %s: what follows looks like a comment; give the comment a line of its "
-                       "own",
-                       key->section, key->key);
-    return 0;
-}
-
-static bool url_is_good(const char *value)
-{
-    if (strncmp(value, "dir:", 4) == 0)
-        return value[4] == '/';
-    if (strncmp(value, "s3://", 5) != 0)
-        return false;
-    const char *bucket = value + 5;
-    size_t len = strcspn(bucket, "/");
-    if (len < 3 || len > 63 || strpbrk(bucket, "?#"))
-        return false;
-    for (size_t i = 0; i < len; i++)
-        if (!isalnum((unsigned char)bucket[i]) && !strchr(".-_", bucket[i]))
-            return false;
-    return true;
-}
-
-static bool endpoint_is_good(const char *value)
-{
-    const char *host = strncmp(value, "https://", 8) == 0  ? value + 8
-                       : strncmp(value, "http://", 7) == 0 ? value + 7
-                                                           : NULL;
-    // Credentials in a URL end up in logs.
-    return host && *host && *host != '/' && !strpbrk(host, "@?# ");
-}
-
-static int text_is_good(const struct conf_key *key, const char *value, struct err *err)
-{
-    if (text_check(key, value, err) != 0)
-        return -EINVAL;
-    if (*value == '\0' && *key->fallback == '\0')
-        return 0; // as if it was not there
-    if (key->type == CONF_PATH && *value != '/')
-        return bad(key, value, "an absolute path", err);
-    if (key->type == CONF_URL && !url_is_good(value))
-        return bad(key, value, "dir:/path or s3://bucket[/prefix]", err);
-    if (key->type == CONF_ENDPOINT && !endpoint_is_good(value))
-        return bad(key, value, "http://host[:port] or https://host[:port]", err);
-    if (key->type == CONF_RECIPIENTS && *value != '/' && strncmp(value, "age1", 4) != 0)
-        return bad(key, value, "the absolute path of a file, or age1...,age1...", err);
-    return 0;
-}
-
-static int set_text(const struct conf_key *key, const char *value, char **field, struct err *err)
-{
-    if (text_is_good(key, value, err) != 0)
-        return -EINVAL;
-    char *copy = strdup(value);
-    if (!copy)
-        return err_errno(err, ENOMEM, "[%s] %s", key->section, key->key);
-    free(*field);
-    *field = copy;
-    return 0;
-}
-
 // --- All of them ---
 
-static void *field_of(const struct conf_key *key, struct conf *conf)
+static void *field_of(const struct conf_key *key, void *base)
 {
-    return (char *)conf + key->offset;
+    return (char *)base + key->offset;
 }
 
-static int store_u64(const struct conf_key *key, const char *value, struct conf *conf,
-                     struct err *err)
+static int store_u64(const struct conf_key *key, const char *value, void *base, struct err *err)
 {
     bool size = key->type == CONF_SIZE;
     uint64_t n = 0;
@@ -275,7 +203,7 @@ static int store_u64(const struct conf_key *key, const char *value, struct conf 
         key, value, size ? sizes : durations,
         size ? "a size as 512K, 64M or 2G" : "a duration as 500ms, 5s, 10m, 1h or 1d", &n, err);
     if (rc == 0)
-        memcpy(field_of(key, conf), &n, sizeof(n));
+        memcpy(field_of(key, base), &n, sizeof(n));
     return rc;
 }
 
@@ -285,7 +213,7 @@ static unsigned processors(void)
     return n < 1 ? 1 : n > 256 ? 256 : (unsigned)n;
 }
 
-static int store_unsigned(const struct conf_key *key, const char *value, struct conf *conf,
+static int store_unsigned(const struct conf_key *key, const char *value, void *base,
                           struct err *err)
 {
     uint64_t n = 0;
@@ -293,27 +221,27 @@ static int store_unsigned(const struct conf_key *key, const char *value, struct 
     if (rc != 0)
         return rc;
     unsigned u = key->type == CONF_WORKERS && n == 0 ? processors() : (unsigned)n;
-    memcpy(field_of(key, conf), &u, sizeof(u)); // an int of CONF_LEVEL has the same bytes
+    memcpy(field_of(key, base), &u, sizeof(u)); // an int of CONF_LEVEL has the same bytes
     return 0;
 }
 
-static int store_choice(const struct conf_key *key, const char *value, struct conf *conf,
-                        struct err *err)
+static int store_choice(const struct conf_key *key, const char *value, void *base, struct err *err)
 {
     unsigned index = 0;
     int rc = set_choice(key, value, &index, err);
     if (rc != 0 || key->offset == CONF_NOWHERE)
         return rc;
     if (key->type == CONF_SWITCH)
-        *(bool *)field_of(key, conf) = index == 1;
+        *(bool *)field_of(key, base) = index == 1;
     else
-        memcpy(field_of(key, conf), &index, sizeof(index));
+        memcpy(field_of(key, base), &index, sizeof(index));
     return 0;
 }
 
-int conf_key_set(const struct conf_key *key, const char *value, struct conf *conf, struct err *err)
+int conf_key_set(const struct conf_key *key, const char *value, void *base, struct err *err)
 {
-    static_assert(sizeof(conf->store.addressing) == sizeof(unsigned), "as store_choice writes it");
+    static_assert(sizeof(((struct conf *)base)->store.addressing) == sizeof(unsigned),
+                  "as store_choice writes it");
     static_assert(sizeof(uid_t) == sizeof(uint32_t) && sizeof(gid_t) == sizeof(uint32_t), "");
     switch (key->type) {
     case CONF_TEXT:
@@ -321,27 +249,57 @@ int conf_key_set(const struct conf_key *key, const char *value, struct conf *con
     case CONF_URL:
     case CONF_ENDPOINT:
     case CONF_RECIPIENTS:
-        return set_text(key, value, field_of(key, conf), err);
+    case CONF_LINE:
+    case CONF_CONNINFO:
+    case CONF_NAME:
+    case CONF_SMTP:
+    case CONF_WEB:
+    case CONF_ADDRESS:
+    case CONF_ADDRESSES:
+        return conf_text_set(key, value, field_of(key, base), err);
     case CONF_DURATION:
     case CONF_SIZE:
-        return store_u64(key, value, conf, err);
+        return store_u64(key, value, base, err);
     case CONF_PERCENT:
     case CONF_COUNT:
     case CONF_WORKERS:
     case CONF_LEVEL:
-        return store_unsigned(key, value, conf, err);
+        return store_unsigned(key, value, base, err);
     case CONF_BOOL:
-        return set_bool(key, value, field_of(key, conf), err);
+        return set_bool(key, value, field_of(key, base), err);
     case CONF_CHOICE:
     case CONF_SWITCH:
-        return store_choice(key, value, conf, err);
+        return store_choice(key, value, base, err);
     case CONF_UMASK:
-        return set_umask(key, value, field_of(key, conf), err);
+        return set_umask(key, value, field_of(key, base), err);
     case CONF_UID:
     case CONF_GID:
-        return set_owner(key, value, field_of(key, conf), err);
+        return set_owner(key, value, field_of(key, base), err);
+    case CONF_CHECKS: // has a name of its own: conf_check_add
     case CONF_LATER:
         break;
     }
     return err_set(err, EOPNOTSUPP, "[%s] %s: not yet: %s", key->section, key->key, key->later);
+}
+
+int conf_defaults(bool of_database, void *base, struct err *err)
+{
+    for (size_t i = 0; i < conf_key_count; i++) {
+        const struct conf_key *key = &conf_keys[i];
+        if (key->type == CONF_LATER || key->type == CONF_CHECKS ||
+            conf_key_of_database(key) != of_database)
+            continue;
+        int rc = conf_key_set(key, key->fallback, base, err);
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
+}
+
+void conf_fields_free(bool of_database, void *base)
+{
+    for (size_t i = 0; i < conf_key_count; i++)
+        if (conf_type_is_text(conf_keys[i].type) &&
+            conf_key_of_database(&conf_keys[i]) == of_database)
+            free(*(char **)field_of(&conf_keys[i], base));
 }

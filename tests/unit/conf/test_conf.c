@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -92,6 +93,9 @@ static void defaults(void **state)
     assert_true(conf->limits.workers > 0);
     assert_true(conf->protect.on);
     assert_int_equal(conf->protect.grace_ms, 3600000);
+    assert_int_equal(conf->notify.on, CONF_NOTIFY_FAILURE);
+    assert_string_equal(conf->notify.smtp, "");
+    assert_int_equal(conf->database_count, 0);
     conf_free(conf);
 }
 
@@ -156,14 +160,150 @@ static void wrong_lines(void **state)
 static void not_yet(void **state)
 {
     (void)state;
-    bad("[notify]\nsmtp = smtp://mail\n",
-        "2: [notify] smtp: not yet: this version does not send mail; remove the line");
-    bad("[database orders]\ncheck.rows = SELECT 1\n",
-        "2: [database orders] check.rows: not yet: this version has no backup verb; let pg_dump or "
-        "cp write into the mount; remove the line");
+    bad("[limits]\nbandwidth = 1M\n",
+        "2: [limits] bandwidth: not yet: this version does not limit bandwidth; remove the line");
     bad("[seal]\nmode = none\n",
         "2: [seal] mode = none: not yet: this version neither writes nor reads unsealed objects");
-    conf_free(good("[notify]\n[restore]\n[database orders]\n")); // empty sections ask for nothing
+}
+
+static void databases(void **state)
+{
+    (void)state;
+    struct conf *conf = good("[restore]\n"
+                             "conninfo = host=there\n"
+                             "[database orders]\n"
+                             "conninfo = host=here dbname='or ders' # not a comment\n"
+                             "format = directory\n"
+                             "jobs = 4\n"
+                             "every = 6h\n"
+                             "check.paid = SELECT count(*) FROM a; -- rows\n"
+                             "[database b.2]\n"
+                             "[database c]\n"
+                             "jobs = 2\n"
+                             "[database orders]\n"
+                             "counts = off\n"
+                             "check.sum = SELECT 1\n"
+                             "restore_command = a ; b # c\n");
+    assert_string_equal(conf->restore.conninfo, "host=there");
+    assert_int_equal(conf->database_count, 3);
+    const struct conf_database *db = conf_database_find(conf, "orders", NULL);
+    assert_ptr_equal(db, &conf->databases[0]);
+    assert_string_equal(db->name, "orders");
+    assert_string_equal(db->conninfo, "host=here dbname='or ders' # not a comment");
+    assert_int_equal(db->format, CONF_FORMAT_DIRECTORY);
+    assert_int_equal(db->jobs, 4);
+    assert_int_equal(db->counts, CONF_COUNTS_OFF);
+    assert_int_equal(db->every_ms, 6 * 3600 * 1000);
+    assert_int_equal(db->drill_every_ms, (uint64_t)30 * 86400 * 1000);
+    assert_int_equal(db->check_count, 2);
+    assert_string_equal(db->checks[0].name, "paid");
+    assert_string_equal(db->checks[0].sql, "SELECT count(*) FROM a; -- rows");
+    assert_string_equal(db->checks[1].name, "sum");
+    assert_string_equal(db->restore_command, "a ; b # c");
+    db = conf_database_find(conf, "b.2", NULL); // an empty section is one with defaults
+    assert_non_null(db);
+    assert_int_equal(db->format, CONF_FORMAT_CUSTOM);
+    assert_int_equal(db->jobs, 1);
+    assert_int_equal(db->counts, CONF_COUNTS_EXACT);
+    assert_int_equal(db->every_ms, 86400 * 1000);
+    assert_string_equal(db->host, "");
+    assert_int_equal(conf_database_find(conf, "c", NULL)->jobs, 2);
+    struct err err = {0};
+    assert_null(conf_database_find(conf, "ordesr", &err));
+    assert_int_equal(err.code, ENOENT);
+    assert_string_equal(err.text, "the configuration has no [database ordesr]; did you mean "
+                                  "[database orders]?");
+    assert_null(conf_database_find(conf, "something else", &err));
+    assert_string_equal(err.text,
+                        "the configuration has no [database something else]; the first of 3 is "
+                        "orders");
+    conf_free(conf);
+    conf = good("");
+    assert_int_equal(conf->database_count, 0);
+    assert_null(conf_database_find(conf, "orders", &err));
+    conf_free(conf);
+}
+
+static void wrong_databases(void **state)
+{
+    (void)state;
+    bad("[database a b]\n",
+        "1: [database a b]: 'a b' is not a name of letters, digits, '.', '-' and "
+        "'_', the first a letter or digit");
+    bad("[database .a]\n", "1: [database .a]: '.a' is not a name of letters, digits, '.', '-' and "
+                           "'_', the first a letter or digit");
+    bad("[database a.zst]\n", "1: [database a.zst]: 'a.zst' is not a name of letters, digits, '.', "
+                              "'-' and '_', the first a letter or digit");
+    bad("[database a]\njobs = 1\n[database b]\njobs = 2\n[database a]\njobs = 3\n",
+        "6: [database a] jobs: set twice; remove one of the lines");
+    bad("[database a]\ncheck.x = 1\ncheck.y = 1\ncheck.x = 1\n",
+        "4: [database a] check.x: set twice; remove one of the lines");
+    bad("[database a]\ncheck. = 1\n", "2: [database a] check.: no such key; did you mean check.*?");
+    bad("[database a]\ncheck.x =\n", "2: [database a] check.x: there is no SQL behind it");
+    bad("[database a]\njobs = 65\n", "2: [database a] jobs: '65' is not a number from 1 to 64");
+    bad("[database a]\nformat = tar\n",
+        "2: [database a] format: 'tar' is not one of custom|directory|plain");
+    bad("[database a]\npartition = x/y\n",
+        "2: [database a] partition: 'x/y' is not a name of letters, digits, '.', '-' and '_', the "
+        "first a letter or digit");
+    struct conf *conf = good("");
+    struct err err = {0};
+    assert_int_equal(conf_set(conf, "database a.jobs=2", &err), -EINVAL);
+    assert_string_equal(err.text, "-o database a.jobs: belongs in the configuration file");
+    conf_free(conf);
+}
+
+// What is wrong with several lines together.
+static void sections_together(void **state)
+{
+    (void)state;
+    bad("[database a]\nconninfo = dbname=a\nservice = a\n",
+        " [database a]: conninfo and service are both set; remove one");
+    bad("[restore]\ndrill_conninfo = dbname=a\ndrill_service = a\n",
+        " [restore]: drill_conninfo and drill_service are both set; remove one");
+    bad("[notify]\nsmtp = smtp://mail\n", " [notify] smtp: to whom? set to = you@example.com");
+    bad("[notify]\nuser = me\n", " [notify] user: its password is missing; set password_file");
+}
+
+// A file that others may read holds no password; one of the owner's own may.
+static void passwords(void **state)
+{
+    (void)state;
+    static const char *const with[] = {"password=hush", "host=a Password = 'hush'",
+                                       "postgresql://me:hush@host/db", "postgres://me:hush@host",
+                                       "postgresql://host/db?user=a&password=hush"},
+                             *const without[] = {"host=a dbname=password",
+                                                 "postgresql://me@host/db",
+                                                 "postgresql://host:5432/db",
+                                                 "postgres://host/db?application_name=a:b@c",
+                                                 "passfile=/etc/pgpass"};
+    char path[] = "/tmp/bakfs-test-conf-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    for (size_t i = 0; i < 10; i++) {
+        const char *conninfo = i < 5 ? with[i] : without[i - 5];
+        assert_int_equal(ftruncate(fd, 0), 0);
+        assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+        assert_true(dprintf(fd, "[database a]\nconninfo = %s\n", conninfo) > 0);
+        struct conf *conf = NULL;
+        struct err err = {0};
+        assert_int_equal(fchmod(fd, 0640), 0);
+        assert_int_equal(conf_load(path, &conf, &err), i < 5 ? -EACCES : 0);
+        if (i < 5) {
+            assert_non_null(strstr(err.text, "[database a] conninfo: holds a password"));
+            assert_non_null(strstr(err.text, "~/.pgpass"));
+            assert_null(strstr(err.text, "hush"));
+            assert_null(conf);
+        }
+        conf_free(conf);
+        conf = NULL;
+        assert_int_equal(fchmod(fd, 0600), 0);
+        assert_int_equal(conf_load(path, &conf, &err), 0);
+        assert_string_equal(conf->databases[0].conninfo, conninfo);
+        conf_free(conf);
+    }
+    close(fd);
+    unlink(path);
 }
 
 static void what_inih_would_cut(void **state)
@@ -266,7 +406,7 @@ static void options(void **state)
     assert_int_equal(conf_set(conf, "write.levek=7", &err), -EINVAL);
     assert_string_equal(err.text,
                         "-o write.levek: [write] levek: no such key; did you mean level?");
-    assert_int_equal(conf_set(conf, "notify.smtp=x", &err), -EOPNOTSUPP);
+    assert_int_equal(conf_set(conf, "limits.bandwidth=1M", &err), -EOPNOTSUPP);
     conf_free(conf);
 }
 
@@ -315,8 +455,11 @@ static void sample_is_the_table(void **state)
             continue;
         }
         char line[256];
-        snprintf(line, sizeof(line), "\n#%s =%s%s\n", conf_keys[i].key,
-                 *conf_keys[i].fallback ? " " : "", conf_keys[i].fallback);
+        if (conf_keys[i].example)
+            snprintf(line, sizeof(line), "\n#%s\n", conf_keys[i].example);
+        else
+            snprintf(line, sizeof(line), "\n#%s =%s%s\n", conf_keys[i].key,
+                     *conf_keys[i].fallback ? " " : "", conf_keys[i].fallback);
         assert_non_null(strstr(b, line));
     }
     fclose(written);
@@ -333,9 +476,10 @@ static void sample_uncommented(void **state)
     struct conf_value all[128];
     size_t count = 0;
     for (size_t i = 0; i < conf_key_count; i++)
-        if (conf_keys[i].type != CONF_LATER && !conf_keys[i].option_only)
-            all[count++] =
-                (struct conf_value){conf_keys[i].section, conf_keys[i].key, conf_keys[i].fallback};
+        if (conf_keys[i].type != CONF_LATER && !conf_keys[i].option_only && !conf_keys[i].example)
+            all[count++] = (struct conf_value){
+                conf_key_of_database(&conf_keys[i]) ? "database orders" : conf_keys[i].section,
+                conf_keys[i].key, conf_keys[i].fallback};
     assert_int_equal(conf_write(file, all, count, NULL), 0);
     size_t len;
     auto_free char *text = text_of(file, &len);
@@ -350,6 +494,8 @@ static void sample_uncommented(void **state)
     assert_int_equal(set->limits.memory_bytes, unset->limits.memory_bytes);
     assert_string_equal(set->write.spool, unset->write.spool);
     assert_int_equal(set->mount.uid, unset->mount.uid);
+    assert_int_equal(set->database_count, 1);
+    assert_string_equal(set->databases[0].name, "orders");
     conf_free(set);
     conf_free(unset);
 }
@@ -365,6 +511,10 @@ int main(void)
         cmocka_unit_test(values),
         cmocka_unit_test(wrong_lines),
         cmocka_unit_test(not_yet),
+        cmocka_unit_test(databases),
+        cmocka_unit_test(wrong_databases),
+        cmocka_unit_test(sections_together),
+        cmocka_unit_test(passwords),
         cmocka_unit_test(what_inih_would_cut),
         cmocka_unit_test(missing_file),
         cmocka_unit_test(environment),
