@@ -47,7 +47,7 @@ FOREIGN = {
     r"curl/": r"backend/s3/http\w*\.c",
     r"expat\.h": r"backend/s3/xml\w*\.c",
     r"(fuse|fuse_lowlevel|fuse3/.*)\.h": r"fs/\w+\.[ch]",
-    r"ini\.h": r"conf/(conf|profile)\w*\.c",
+    r"ini\.h": r"conf/(conf|profile)\w*\.c|tools/catalog/ini_file\.c",
     r"(zstd|zstd_errors|xxhash)\.h": r"backend/pack/\w+\.[ch]",
     r"json-c/": r"tools/daemon_status\.c",
     r"libpq": r"tools/pg/pg\w*\.c",
