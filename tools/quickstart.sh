@@ -33,7 +33,7 @@ esac
 
 install_packages() {
     local wanted=(gcc libc6-dev meson ninja-build pkg-config fuse3 libfuse3-dev libcurl4-openssl-dev
-        libssl-dev libzstd-dev libinih-dev libjson-c-dev libexpat1-dev libxxhash-dev libsystemd-dev libpq-dev
+        libssl-dev libzstd-dev zlib1g-dev liblzma-dev libinih-dev libjson-c-dev libexpat1-dev libxxhash-dev libsystemd-dev libpq-dev
         zlib1g-dev liblzma-dev
         age zstd ca-certificates) missing=() package
     case $store in s3://*) wanted+=(awscli) ;; esac
