@@ -7,7 +7,8 @@
 //   STEM.META                                  last: without it the backup is unfinished
 //   STEM.VERIFIED.TIMESTAMP.PASS (or .FAIL)    added later, any number
 // What people copied in is a backup too: each file directly in DATE, or a PARTITION directory as a whole when no STEM
-// is in it.
+// is in it. A schema or globals file, META or VERIFIED beside a file in DATE (orders.schema.sql, orders.sql.META) goes with
+// it; a schema or globals file alone is a backup by itself. Names that begin with a dot never count.
 #pragma once
 
 #include "backend/base/err.h"
@@ -27,8 +28,8 @@ struct backup { // owned strings
     char *dump; // path below the mount of the dump, a file or a directory; NULL: a META without one
     bool dump_is_dir;
     char *meta, *globals, *schema; // paths below the mount, NULL: not there
-    time_t
-        when; // of STEM's TIMESTAMP; what people copied in: the file's commit, asked with its size, else DATE
+    // of STEM's TIMESTAMP; what people copied in: the file's commit, asked with its size, else the beginning of DATE
+    time_t when;
     bool ours;                     // has a STEM
     bool finished;                 // ours: META is there; others: true
     enum backup_verified verified; // by the newest VERIFIED name
@@ -54,15 +55,25 @@ void backups_done(struct backups *);
 // Of a dump and the files beside it, when the list was loaded without BACKUPS_SIZES.
 int backup_ask_sizes(const char *point, struct backup *, struct err *err);
 
+// Its dump, or what else there is of it: for sentences. Borrowed, never NULL.
+const char *backup_path(const struct backup *);
+
+// HOST and PARTITION in the tree of a [database]; `db` NULL: of this host.
+#define BACKUPS_HOST_BYTES 256
+int backups_host(const struct conf_database *db, char out[BACKUPS_HOST_BYTES], struct err *err);
+const char *backups_partition(const struct conf_database *);
+
 // Is it one that a restore may take without --force? finished, not "complete: no", newest VERIFIED not FAIL. `why` is set
 // to the reason otherwise (a constant).
 bool backup_is_good(const struct backup *, const char **why);
 
 // BACKUP on a command line: a configured NAME, HOST PARTITION, or a path on the mount (a dump, a META, a PARTITION
-// directory, HOST/latest/PARTITION). argv[0..*out_used) was taken. The range of backups meant, oldest first, is
-// loaded with sizes; a path that names one backup gives that one. ENOENT names what is nearest.
+// directory, HOST/latest/PARTITION; from the mount's root or from where one stands). argv[0..*out_used) was taken. The
+// range of backups meant, oldest first, is loaded with sizes and never empty; a path that names one backup gives that
+// one, HOST and HOST/DATE as a path (with a slash) give those of all partitions. ENOENT names what is nearest.
 int backups_named(const struct conf *, char *const *argv, int argc, int *out_used,
                   struct backups *out, struct err *err);
-// The newest that is good (or any with `force`) at or before `at` (0: now). -ENOENT says what there is instead.
+// The newest that is good (or any with a dump with `force`) at or before `at` (0: now). -ENOENT says what there is
+// instead, EINVAL that they are of more than one partition.
 int backups_choose(const struct backups *, time_t at, bool force, const struct backup **out,
                    struct err *err);
