@@ -47,6 +47,22 @@ int xml_parse_uploads(const char *text, size_t len, bool asked, struct xml_uploa
                       struct err *err);
 void xml_uploads_done(struct xml_uploads *);
 
+struct xml_version {
+    char *key, *id;
+    bool latest, delete_marker;
+    uint64_t size;
+    struct timespec last_modified;
+};
+struct xml_versions {
+    struct xml_version *versions; // as they came
+    size_t count;
+    bool truncated;
+    char *next_key, *next_id; // markers of the next page, or NULL
+};
+// Keys are decoded where the answer says that it encoded them; keys that no C string can hold are "".
+int xml_parse_versions(const char *text, size_t len, struct xml_versions *out, struct err *err);
+void xml_versions_done(struct xml_versions *);
+
 int xml_parse_begun(const char *text, size_t len, char out_id[XML_ID_BYTES], struct err *err);
 
 // CompleteMultipartUpload, CopyObject and UploadPartCopy.

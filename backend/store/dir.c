@@ -11,6 +11,8 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#define VERSIONS_PAGE 1000
+
 // Puts that a killed process left: a living one holds a lock on its file.
 static void remove_dead_puts(int tmp)
 {
@@ -173,6 +175,53 @@ static int remove_object(struct store *store, const char *key, const char *if_ma
     return 0;
 }
 
+// --- versions: an object is its own only one, told apart by its ETag ---
+
+struct versions {
+    int (*each)(void *ctx, const struct store_version *);
+    void *ctx;
+    char last[STORE_KEY_BYTES + 1]; // key seen
+};
+
+static int give_version(void *ctx, const struct store_entry *entry)
+{
+    struct versions *v = ctx;
+    snprintf(v->last, sizeof(v->last), "%s", entry->key);
+    return v->each(v->ctx, &(struct store_version){.key = entry->key,
+                                                   .id = entry->stat.etag,
+                                                   .latest = true,
+                                                   .size = entry->stat.size,
+                                                   .last_modified = entry->stat.last_modified});
+}
+
+static int list_versions(struct store *store, const char *prefix,
+                         int (*each)(void *ctx, const struct store_version *), void *ctx,
+                         struct err *err)
+{
+    struct versions v = {.each = each, .ctx = ctx};
+    bool more = true;
+    int rc = 0;
+    while (rc == 0 && more) {
+        char after[STORE_KEY_BYTES + 1];
+        memcpy(after, v.last, sizeof(after));
+        rc = dir_list(store, prefix, after, false, VERSIONS_PAGE, give_version, &v, &more, err);
+    }
+    return rc;
+}
+
+static int remove_version(struct store *store, const char *key, const char *id, struct err *err)
+{
+    return remove_object(store, key, id, err);
+}
+
+static int ask_hold(struct store *store, const char *key, const char *id, struct store_hold *out,
+                    struct err *err)
+{
+    (void)store, (void)key, (void)id, (void)err;
+    *out = (struct store_hold){0};
+    return 0;
+}
+
 static int facts(struct store *store, struct store_facts *out, struct err *err)
 {
     (void)store, (void)err;
@@ -218,6 +267,9 @@ static const struct store_ops ops = {
     .copy = dir_copy,
     .copy_part = dir_copy_part,
     .remove = remove_object,
+    .list_versions = list_versions,
+    .remove_version = remove_version,
+    .ask_hold = ask_hold,
     .facts = facts,
     .now = now_local,
     .clock_offset_ms = clock_offset_ms,

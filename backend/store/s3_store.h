@@ -1,5 +1,5 @@
 // The parts of the S3 store among themselves: s3.c makes it and holds its table, s3_object.c reads, lists and puts,
-// s3_upload.c is multipart, s3_copy.c copies, s3_check.c is what a mount asks first, s3_facts.c what doctor asks besides.
+// s3_upload.c is multipart, s3_copy.c copies, s3_check.c is what a mount asks first, s3_facts.c what doctor asks besides, s3_versions.c is for prune.
 #pragma once
 
 #include "backend/base/err.h"
@@ -81,6 +81,13 @@ int s3_list(struct store *, const char *prefix, const char *after, bool fold, un
 int s3_put(struct store *, const char *key, struct source *body, const struct store_cond *,
            struct store_stat *out, struct err *err);
 int s3_remove(struct store *, const char *key, const char *if_match, struct err *err);
+
+int s3_list_versions(struct store *, const char *prefix,
+                     int (*each)(void *ctx, const struct store_version *), void *ctx,
+                     struct err *err);
+int s3_remove_version(struct store *, const char *key, const char *id, struct err *err);
+int s3_ask_hold(struct store *, const char *key, const char *id, struct store_hold *out,
+                struct err *err);
 
 int s3_upload_begin(struct store *, const char *key, char out_id[STORE_UPLOAD_ID_BYTES],
                     struct err *err);

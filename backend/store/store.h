@@ -81,6 +81,23 @@ struct store_facts {
     enum store_fact lock;       // object lock
 };
 
+// One version of an object, of list_versions: what an overwriting or removal left behind is there too. A store without
+// versions has one of each object.
+#define STORE_VERSION_ID_BYTES 256
+struct store_version {
+    const char *key, *id; // borrowed for the call
+    bool latest;          // the one that readers see, or the marker that says it was removed
+    bool delete_marker;
+    uint64_t size;
+    struct timespec last_modified;
+};
+
+// What an object lock still forbids.
+struct store_hold {
+    bool legal_hold;       // until somebody ends it
+    struct timespec until; // retention; zero: none. It may have passed.
+};
+
 struct store_ops {
     // Before a mount says it is mounted: credentials, bucket, and if `writable` a write that leaves nothing
     // (an upload begun and aborted). One sentence says what to do.
@@ -139,6 +156,18 @@ struct store_ops {
                      struct store_part *out, struct err *err);
     // Removing what is absent is success. `if_match` (may be NULL) is honoured where the store can.
     int (*remove)(struct store *, const char *key, const char *if_match, struct err *);
+
+    // All versions of all keys that start with `prefix`: by key in byte order, of a key the newest first. `each` returning
+    // non-zero ends it with that error.
+    int (*list_versions)(struct store *, const char *prefix,
+                         int (*each)(void *ctx, const struct store_version *), void *ctx,
+                         struct err *err);
+    // Removes that version for good; one that is gone already is success. -EACCES: a lock holds it, or the credentials may not. A
+    // store without versions: -ESTALE when another object stands there by now, where it can tell.
+    int (*remove_version)(struct store *, const char *key, const char *id, struct err *);
+    // Zero when nothing holds it, or it is gone. Not for delete markers: no lock holds them.
+    int (*ask_hold)(struct store *, const char *key, const char *id, struct store_hold *out,
+                    struct err *err);
 
     // How the place is set up, by a few requests. What may not be asked is STORE_FACT_REFUSED, no failure.
     int (*facts)(struct store *, struct store_facts *out, struct err *);

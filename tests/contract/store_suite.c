@@ -3,6 +3,7 @@
 #include "backend/base/num.h"
 #include "backend/base/scope.h"
 #include "tests/contract/store_suite_list.h"
+#include "tests/contract/store_suite_versions.h"
 #include "tests/support/pattern.h"
 
 #include <errno.h>
@@ -591,5 +592,6 @@ int store_suite_run(const char *name, struct store *of)
         cmocka_unit_test(test_source),
     };
     return _cmocka_run_group_tests(name, tests, sizeof(tests) / sizeof(tests[0]), NULL, NULL) +
-           store_suite_list_run(name, of);
+           store_suite_list_run(name, of) +
+           store_suite_versions_run(name, of, strncmp(of->id, "dir:", 4) == 0);
 }

@@ -5,6 +5,7 @@
 #include "backend/base/num.h"
 #include "backend/store/probe.h"
 #include "backend/store/s3_store.h"
+#include "tests/contract/s3_versions.h"
 #include "tests/contract/store_suite.h"
 #include "tests/support/fault_peer.h"
 #include "tests/support/pattern.h"
@@ -616,5 +617,6 @@ int main(void)
     setup(NULL);
     failed += store_suite_run("s3", store);
     teardown(NULL);
+    failed += s3_versions_run(endpoint);
     return failed > 0;
 }

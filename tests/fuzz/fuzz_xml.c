@@ -23,6 +23,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     if (xml_parse_uploads(text, size, size & 1, &uploads, NULL) == 0)
         xml_uploads_done(&uploads);
+    struct xml_versions versions;
+    if (xml_parse_versions(text, size, &versions, NULL) == 0) {
+        for (size_t i = 0; i < versions.count; i++)
+            if (!versions.versions[i].key || !versions.versions[i].id)
+                abort();
+        xml_versions_done(&versions);
+    }
     (void)!xml_parse_result(text, size, &result, NULL);
     (void)!xml_parse_error(text, size, &error, NULL);
     struct xml_parts parts;

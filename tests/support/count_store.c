@@ -134,6 +134,30 @@ static int remove_key(struct store *s, const char *key, const char *if_match, st
     return other(s)->ops->remove(self(s)->inner, key, if_match, err);
 }
 
+static int list_versions(struct store *s, const char *prefix,
+                         int (*each)(void *ctx, const struct store_version *), void *ctx,
+                         struct err *err)
+{
+    self(s)->lists++;
+    if (self(s)->fail)
+        return err_set(err, self(s)->fail, "list '%s': told to fail", prefix);
+    struct store *inner = self(s)->inner;
+    int rc = inner->ops->list_versions(inner, prefix, each, ctx, err);
+    answered(s, "list_versions", prefix);
+    return rc;
+}
+
+static int remove_version(struct store *s, const char *key, const char *id, struct err *err)
+{
+    return other(s)->ops->remove_version(self(s)->inner, key, id, err);
+}
+
+static int ask_hold(struct store *s, const char *key, const char *id, struct store_hold *out,
+                    struct err *err)
+{
+    return other(s)->ops->ask_hold(self(s)->inner, key, id, out, err);
+}
+
 static struct timespec now(struct store *s)
 {
     return self(s)->inner->ops->now(self(s)->inner);
@@ -168,6 +192,9 @@ struct count_store *count_store_new(struct store *inner)
         .copy = copy,
         .copy_part = copy_part,
         .remove = remove_key,
+        .list_versions = list_versions,
+        .remove_version = remove_version,
+        .ask_hold = ask_hold,
         .facts = facts,
         .now = now,
         .clock_offset_ms = clock_offset_ms,

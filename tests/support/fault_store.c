@@ -182,6 +182,24 @@ static int remove_object(struct store *store, const char *key, const char *if_ma
     WITH_FAULT(FAULT_REMOVE, next->ops->remove(next, key, if_match, err));
 }
 
+static int list_versions(struct store *store, const char *prefix,
+                         int (*each)(void *ctx, const struct store_version *), void *ctx,
+                         struct err *err)
+{
+    WITH_FAULT(FAULT_LIST_VERSIONS, next->ops->list_versions(next, prefix, each, ctx, err));
+}
+
+static int remove_version(struct store *store, const char *key, const char *id, struct err *err)
+{
+    WITH_FAULT(FAULT_REMOVE_VERSION, next->ops->remove_version(next, key, id, err));
+}
+
+static int ask_hold(struct store *store, const char *key, const char *id, struct store_hold *out,
+                    struct err *err)
+{
+    WITH_FAULT(FAULT_ASK_HOLD, next->ops->ask_hold(next, key, id, out, err));
+}
+
 static struct timespec now(struct store *store)
 {
     struct store *next = fault_of(store)->next;
@@ -218,6 +236,9 @@ static const struct store_ops ops = {
     .copy = copy,
     .copy_part = copy_part,
     .remove = remove_object,
+    .list_versions = list_versions,
+    .remove_version = remove_version,
+    .ask_hold = ask_hold,
     .facts = facts,
     .now = now,
     .clock_offset_ms = clock_offset_ms,

@@ -21,6 +21,9 @@ enum fault_op {
     FAULT_COPY,
     FAULT_COPY_PART,
     FAULT_REMOVE,
+    FAULT_LIST_VERSIONS,
+    FAULT_REMOVE_VERSION,
+    FAULT_ASK_HOLD,
     FAULT_ANY, // of all these
 };
 

@@ -342,6 +342,27 @@ static int remove_object(struct store *store, const char *key, const char *if_ma
     return 0;
 }
 
+static int list_versions(struct store *store, const char *prefix,
+                         int (*each)(void *ctx, const struct store_version *), void *ctx,
+                         struct err *err)
+{
+    (void)store, (void)prefix, (void)each, (void)ctx;
+    return not_offered(err);
+}
+
+static int remove_version(struct store *store, const char *key, const char *id, struct err *err)
+{
+    (void)store, (void)key, (void)id;
+    return not_offered(err);
+}
+
+static int ask_hold(struct store *store, const char *key, const char *id, struct store_hold *out,
+                    struct err *err)
+{
+    (void)store, (void)key, (void)id, (void)out;
+    return not_offered(err);
+}
+
 static struct timespec now(struct store *store)
 {
     (void)store;
@@ -381,6 +402,9 @@ static const struct store_ops ops = {
     .copy = copy,
     .copy_part = copy_part,
     .remove = remove_object,
+    .list_versions = list_versions,
+    .remove_version = remove_version,
+    .ask_hold = ask_hold,
     .facts = facts,
     .now = now,
     .clock_offset_ms = clock_offset_ms,

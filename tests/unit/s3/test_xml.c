@@ -131,6 +131,60 @@ static void test_uploads(void **state)
     assert_int_equal(xml_parse_uploads(no_id, strlen(no_id), false, &list, NULL), -EUCLEAN);
 }
 
+static int parse_versions(const char *text, struct xml_versions *out)
+{
+    struct err err = {0};
+    int rc = xml_parse_versions(text, strlen(text), out, &err);
+    assert_int_equal(rc, -err.code);
+    return rc;
+}
+
+static void test_versions(void **state)
+{
+    (void)state;
+    // as Ceph: keys encoded, markers not; as AWS: both
+    for (int aws = 0; aws < 2; aws++) {
+        char text[1024];
+        snprintf(text, sizeof(text),
+                 "<ListVersionsResult" NS "><EncodingType>url</EncodingType>"
+                 "<IsTruncated>true</IsTruncated><NextKeyMarker>%s</NextKeyMarker>"
+                 "<NextVersionIdMarker>v1</NextVersionIdMarker>"
+                 "<DeleteMarker><Key>a%%2520b</Key><VersionId>v2</VersionId><IsLatest>true"
+                 "</IsLatest><LastModified>2026-11-22T10:41:17.000Z</LastModified></DeleteMarker>"
+                 "<Version><Key>a%%2520b</Key><VersionId>v1</VersionId><IsLatest>false</IsLatest>"
+                 "<Size>12</Size><Owner><ID>u</ID></Owner></Version></ListVersionsResult>",
+                 aws ? "a%2520b" : "a%20b");
+        struct xml_versions list;
+        assert_int_equal(parse_versions(text, &list), 0);
+        assert_int_equal(list.count, 2);
+        assert_true(list.truncated);
+        assert_string_equal(list.versions[0].key, "a%20b");
+        assert_string_equal(list.versions[0].id, "v2");
+        assert_true(list.versions[0].latest && list.versions[0].delete_marker);
+        assert_int_equal(list.versions[0].last_modified.tv_sec, 1795344077);
+        assert_false(list.versions[1].latest || list.versions[1].delete_marker);
+        assert_int_equal(list.versions[1].size, 12);
+        assert_string_equal(list.next_key, "a%20b");
+        assert_string_equal(list.next_id, "v1");
+        xml_versions_done(&list);
+    }
+    static const char *const bad[] = {
+        "<ListBucketResult></ListBucketResult>",
+        "<ListVersionsResult><Version><Key>k</Key></Version></ListVersionsResult>",
+        "<ListVersionsResult><Version><VersionId>v</VersionId></Version></ListVersionsResult>",
+        "<ListVersionsResult><IsTruncated>true</IsTruncated></ListVersionsResult>",
+        "<ListVersionsResult><Version><Size>-1</Size></Version></ListVersionsResult>",
+        "<ListVersionsResult><Version><LastModified>x</LastModified></Version>"
+        "</ListVersionsResult>",
+        "<ListVersionsResult><Version>",
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct xml_versions list = {.count = 99};
+        if (parse_versions(bad[i], &list) != -EUCLEAN || list.count != 99)
+            fail_msg("taken: %s", bad[i]);
+    }
+}
+
 static void test_small(void **state)
 {
     (void)state;
@@ -277,12 +331,12 @@ static void test_word(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_list),         cmocka_unit_test(test_list_plain),
-        cmocka_unit_test(test_list_refused), cmocka_unit_test(test_long_text),
-        cmocka_unit_test(test_uploads),      cmocka_unit_test(test_small),
-        cmocka_unit_test(test_error),        cmocka_unit_test(test_make_complete),
-        cmocka_unit_test(test_parts),        cmocka_unit_test(test_lifecycle),
-        cmocka_unit_test(test_word),
+        cmocka_unit_test(test_list),          cmocka_unit_test(test_list_plain),
+        cmocka_unit_test(test_list_refused),  cmocka_unit_test(test_long_text),
+        cmocka_unit_test(test_uploads),       cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_small),         cmocka_unit_test(test_error),
+        cmocka_unit_test(test_make_complete), cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_lifecycle),     cmocka_unit_test(test_word),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
