@@ -18,6 +18,7 @@ static const char help[] =
     "  confirm   is a file in the store, whole? answers by its exit code\n"
     "  doctor    look at everything, say what is wrong and what to type\n"
     "  keygen    make a key\n"
+    "  notify-test  send a test by every way that failures are told\n"
     "\n"
     "  bakfs VERB --help   the options of a verb, with an example\n"
     "  bakfs --version     the version\n"
@@ -41,13 +42,13 @@ static const struct verb {
     {"confirm", verb_confirm, (char[]){"bakfs confirm"}},
     {"doctor", verb_doctor, (char[]){"bakfs doctor"}},
     {"keygen", verb_keygen, (char[]){"bakfs keygen"}},
+    {"notify-test", verb_notify_test, (char[]){"bakfs notify-test"}},
 };
 enum { VERBS = sizeof(verbs) / sizeof(verbs[0]) };
 
 // What people may type because the documentation of a later version says so.
-static const char *const later[] = {"backup",  "restore",     "verify", "drill",
-                                    "migrate", "status",      "prune",  "rekey",
-                                    "policy",  "notify-test", NULL};
+static const char *const later[] = {"backup", "restore", "verify", "drill",  "migrate",
+                                    "status", "prune",   "rekey",  "policy", NULL};
 
 static const struct verb *find(const char *name)
 {

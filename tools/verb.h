@@ -7,3 +7,4 @@ int verb_keygen(int argc, char **argv);
 int verb_list(int argc, char **argv);
 int verb_doctor(int argc, char **argv);
 int verb_confirm(int argc, char **argv);
+int verb_notify_test(int argc, char **argv);

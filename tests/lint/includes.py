@@ -46,13 +46,13 @@ ANYTHING = ("tests/",)
 # third-party header -> where it may stand
 FOREIGN = {
     r"openssl/": r"backend/base/crypto\.c",
-    r"curl/": r"backend/s3/http\w*\.c",
+    r"curl/": r"(backend/s3/http\w*|tools/notify/web)\.c",
     r"expat\.h": r"backend/s3/xml\w*\.c",
     r"(fuse|fuse_lowlevel|fuse3/.*)\.h": r"fs/\w+\.[ch]",
     r"ini\.h": r"conf/(conf|profile)\w*\.c|tools/catalog/ini_file\.c",
     r"(zstd|zstd_errors|xxhash)\.h": r"backend/pack/\w+\.[ch]|tools/verify/codec\.c|tests/unit/tools/verify/.*",
     r"(zlib|lzma)\.h": r"tools/verify/codec\.c|tests/unit/tools/verify/.*",
-    r"json-c/": r"tools/daemon_status\.c",
+    r"json-c/": r"tools/(daemon_status|notify/(web|repeat))\.c",
     r"libpq": r"tools/pg/pg\w*\.c",
     r"systemd/": r"fs/\w+\.c",
     r"cmocka\.h": r"tests/.*",
