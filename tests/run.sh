@@ -27,7 +27,7 @@ packages=(
     # to look at it
     clang-format clang-tidy llvm codespell shellcheck binutils systemd groff-base
     # other tools that open what we wrote, and the reverse
-    age zstd xxd openssl python3 python3-cryptography python3-xxhash python3-zstandard
+    age zstd xxd openssl awscli python3 python3-cryptography python3-xxhash python3-zstandard
     # what people use on a mount
     coreutils rsync tar zip gzip sed perl sqlite3 strace attr procps util-linux xz-utils postgresql-15 postgresql-client-15
     # what is backed up, mailed to and looked at beside that

@@ -1,11 +1,14 @@
 #!/bin/bash
 # quickstart.sh [DIR]: on a Debian 12, as root, from nothing to a mounted store with a backup in it.
+# quickstart.sh --install: installs what is needed, builds and installs bakfs, and nothing more.
 #
 # Installs what is needed, builds, makes key and configuration for a store dir: (or $BAKFS_QUICKSTART_STORE), mounts it
 # at DIR (default /mnt/bak), copies a dump in, lists it, reads it back and opens its object with age and zstd alone.
 # The mount stays. May be run again.
 set -euo pipefail
 
+install_only=
+[ "${1:-}" != --install ] || { install_only=yes && shift; }
 point=${1:-/mnt/bak}
 store=${BAKFS_QUICKSTART_STORE:-dir:/var/lib/bakfs-quickstart}
 conf=/etc/bakfs/bakfs.conf
@@ -23,7 +26,7 @@ step() { printf '\n== %s\n' "$*"; }
 # The value of a key in the configuration.
 setting() { sed -n "s/^$1 = //p" "$conf"; }
 
-[ $# -le 1 ] || { echo "usage: quickstart.sh [DIR]" >&2; exit 2; }
+[ $# -le 1 ] || { echo "usage: quickstart.sh [DIR] | --install" >&2; exit 2; }
 [ "$(id -u)" = 0 ] || die "run it as root: it installs packages and mounts"
 command -v apt-get >/dev/null || die "it needs apt-get: Debian 12"
 case $point in
@@ -34,7 +37,6 @@ esac
 install_packages() {
     local wanted=(gcc libc6-dev meson ninja-build pkg-config fuse3 libfuse3-dev libcurl4-openssl-dev
         libssl-dev libzstd-dev zlib1g-dev liblzma-dev libinih-dev libjson-c-dev libexpat1-dev libxxhash-dev libsystemd-dev libpq-dev
-        zlib1g-dev liblzma-dev
         age zstd ca-certificates) missing=() package
     case $store in s3://*) wanted+=(awscli) ;; esac
     for package in "${wanted[@]}"; do
@@ -120,6 +122,7 @@ install_packages
 step "build and install (log: $log)"
 build_and_install
 bakfs --version
+[ -z "$install_only" ] || exit 0
 step "key and configuration"
 configure
 step "mount $store at $point"

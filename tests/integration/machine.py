@@ -25,10 +25,16 @@ work, top, bakfs, name = sys.argv[1:]
 def run(*words):
     subprocess.run(words, check=True)
 root = work + "/root"
+with open("/proc/self/mounts") as f: # copies of others' mounts would keep their daemons alive
+    for line in f.readlines():
+        if line.split()[2].startswith("fuse"):
+            subprocess.run(["umount", "-l", line.split()[1]], stderr=subprocess.DEVNULL)
 run("mount", "-t", "tmpfs", "-o", "mode=755", "none", work)
 for part in ("upper", "work", "root"):
     os.mkdir(work + "/" + part)
 run("mount", "-t", "overlay", "overlay", "-o", "lowerdir=/,upperdir=%s/upper,workdir=%s/work" % (work, work), root)
+os.makedirs(root + "/usr/src/host", exist_ok=True)
+run("mount", "--rbind", "/", root + "/usr/src/host")
 for part in ("dev", "sys"):
     run("mount", "--rbind", "/" + part, root + "/" + part)
 run("mount", "-t", "proc", "proc", root + "/proc")
@@ -121,6 +127,11 @@ class Machine:
     def root(self, path):
         """Where this process finds a file of the machine; below no mount that bakfs made, which is its user's alone."""
         return "/proc/%d/root%s" % (self.pid, path)
+
+    @staticmethod
+    def under(path):
+        """Where the machine finds a file of this one."""
+        return "/usr/src/host" + os.path.abspath(path)
 
     def write(self, path, text, mode=0o644):
         os.makedirs(os.path.dirname(self.root(path)), exist_ok=True)
