@@ -332,6 +332,11 @@ static void reap(struct process *p)
     choose_line(p);
 }
 
+pid_t process_pid(const struct process *p)
+{
+    return p->pid;
+}
+
 bool process_poll(struct process *p, struct process_end *out)
 {
     if (!p->ended) {

@@ -38,6 +38,7 @@ struct process_end {
 int process_wait(struct process *, struct process_end *out, struct err *err);
 // Has it ended? Does not block; what it wrote to standard error is read. For loops that do something else meanwhile.
 bool process_poll(struct process *, struct process_end *out);
+pid_t process_pid(const struct process *); // for /proc
 void process_kill(struct process *); // the whole group: SIGTERM, after some seconds SIGKILL; waits
 void process_free(struct process *); // kills what still runs
 // The last line of its standard error that says what went wrong ("pg_dump: error: ..."), else the last one, else "".

@@ -18,7 +18,7 @@ struct restore_job {   // borrowed
     const char *database;             // made anew from template0; must not be there
     const char *const *tables;        // NULL-terminated, or NULL: all
     unsigned jobs;
-    bool no_owner, no_privileges;
+    bool no_owner, no_privileges, no_tablespaces;
     bool
         scratch; // a drill: as an unprivileged role, no subscriptions, no event triggers, dropped by the caller
     void (*progress)(void *ctx, const char *stage, uint64_t done, uint64_t total); // may be NULL
