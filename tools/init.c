@@ -12,6 +12,7 @@
 #include <getopt.h>
 #include <libgen.h>
 #include <limits.h>
+#include <pwd.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -26,6 +27,7 @@ static const char help[] =
     "  --endpoint URL    the S3 server, when it is not AWS\n"
     "  --region REGION   the bucket's region\n"
     "  --mount DIR       where the tree shall appear; default /mnt/bak\n"
+    "  --user USER       who may use the tree besides root: postgres, to back up its own server\n"
     "  --escrow R        age1..., the recipient whose key is kept away from this host\n"
     "  --no-escrow       do without: the backups are lost when this host's key is\n"
     "                    (neither: an escrow key is made and shown once)\n"
@@ -40,7 +42,7 @@ static const char help[] =
 
 struct init {
     char absolute[PATH_MAX]; // of conf_path, when it was given relative
-    const char *store, *endpoint, *region, *mount, *escrow, *state, *conf_path;
+    const char *store, *endpoint, *region, *mount, *user, *escrow, *state, *conf_path;
     bool no_escrow, no_immutable;
     char *identity_path, *recipients_path; // beside the configuration
     struct identity *host, *escrow_key;    // escrow_key: made here
@@ -67,6 +69,9 @@ static bool take_option(struct init *in, int option)
         return true;
     case 'm':
         in->mount = value;
+        return true;
+    case 'u':
+        in->user = value;
         return true;
     case 'E':
         in->escrow = value;
@@ -192,8 +197,19 @@ static int write_recipients(const struct init *in, struct err *err)
     return keyfile_close_new(in->recipients_path, file, err);
 }
 
+// The group of `user` by its number, or "": that of who mounts.
+static void group_of(const char *user, char out[32])
+{
+    const struct passwd *entry = *user ? getpwnam(user) : NULL;
+    *out = '\0';
+    if (entry)
+        snprintf(out, 32, "%u", (unsigned)entry->pw_gid);
+}
+
 static int write_conf_to(const struct init *in, FILE *file, struct err *err)
 {
+    char group[32];
+    group_of(in->user, group);
     const struct conf_value all[] = {
         {"store", "url", in->store},
         {"seal", "recipients", in->recipients_path},
@@ -202,6 +218,9 @@ static int write_conf_to(const struct init *in, FILE *file, struct err *err)
         {"mount", "state", in->state},
         {"store", "endpoint", in->endpoint},
         {"store", "region", in->region},
+        {"mount", "uid", in->user},
+        {"mount", "gid", group},
+        {"mount", "allow_other", *in->user ? "yes" : ""},
     };
     size_t count = 0;
     struct conf_value set[sizeof(all) / sizeof(all[0])];
@@ -339,20 +358,17 @@ static int init(struct init *in, struct err *err)
 
 int verb_init(int argc, char **argv)
 {
-    static const struct option options[] = {{"store", required_argument, NULL, 's'},
-                                            {"endpoint", required_argument, NULL, 'e'},
-                                            {"region", required_argument, NULL, 'r'},
-                                            {"mount", required_argument, NULL, 'm'},
-                                            {"escrow", required_argument, NULL, 'E'},
-                                            {"no-escrow", no_argument, NULL, 'N'},
-                                            {"no-immutable", no_argument, NULL, 'I'},
-                                            {"state", required_argument, NULL, 'S'},
-                                            {"conf", required_argument, NULL, 'c'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {0}};
+    static const struct option options[] = {
+        {"store", required_argument, NULL, 's'},  {"endpoint", required_argument, NULL, 'e'},
+        {"region", required_argument, NULL, 'r'}, {"mount", required_argument, NULL, 'm'},
+        {"user", required_argument, NULL, 'u'},   {"escrow", required_argument, NULL, 'E'},
+        {"no-escrow", no_argument, NULL, 'N'},    {"no-immutable", no_argument, NULL, 'I'},
+        {"state", required_argument, NULL, 'S'},  {"conf", required_argument, NULL, 'c'},
+        {"help", no_argument, NULL, 'h'},         {0}};
     struct init in = {.store = "dir:/var/lib/bakfs/store",
                       .endpoint = "",
                       .region = "",
+                      .user = "",
                       .mount = "/mnt/bak",
                       .state = "/var/lib/bakfs",
                       .conf_path = conf_path(NULL)};

@@ -2,7 +2,6 @@
 lie in memory. In it /mnt/bak, /etc/bakfs and the server's socket are where the documentation has them, so that what it
 prints can be typed as it stands."""
 
-import contextlib
 import glob
 import os
 import pathlib
@@ -66,6 +65,42 @@ while os.read(0, 1):
     pass
 """
 
+# Lets whoever connects to a port of one side out at the other: python3 -c DOOR tcp:PORT|unix:PATH tcp:PORT|unix:PATH
+DOOR = r"""
+import socket, sys, threading
+def place(text):
+    kind, _, where = text.partition(":")
+    return (socket.AF_UNIX, where) if kind == "unix" else (socket.AF_INET, ("127.0.0.1", int(where)))
+def pump(a, b):
+    try:
+        while piece := a.recv(1 << 16):
+            b.sendall(piece)
+        b.shutdown(socket.SHUT_WR)
+    except OSError:
+        for s in (a, b):
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+family, here = place(sys.argv[1])
+listening = socket.socket(family, socket.SOCK_STREAM)
+listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+listening.bind(here)
+listening.listen(64)
+print("open", flush=True)
+while True:
+    came, _ = listening.accept()
+    family, there = place(sys.argv[2])
+    goes = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        goes.connect(there)
+    except OSError:
+        came.close()
+        continue
+    for a, b in ((came, goes), (goes, came)):
+        threading.Thread(target=pump, args=(a, b), daemon=True).start()
+"""
+
 # systemctl enable --now UNIT.timer, without a systemd: what the timer's service would run is run at once, as who it says.
 SYSTEMCTL = r"""#!/usr/bin/python3
 import glob, os, re, shlex, subprocess, sys
@@ -102,12 +137,15 @@ for unit in words[1:]:
 
 
 class Machine:
-    def __init__(self, name="db1", env=None):
+    """`alone`: with a network of its own, in which all ports are free and every name of example.com is this machine."""
+
+    def __init__(self, name="db1", env=None, alone=False):
         self.env = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/root",
                     "TERM": "dumb", **{k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")}, **(env or {})}
         self.work = tempfile.mkdtemp(prefix="bakfs-machine-")
+        self.doors, self.net = [], ["--net"] if alone else []
         self.first = subprocess.Popen(
-            ["unshare", "-m", "-u", "-p", "-f", "--kill-child", "--propagation", "private", "/usr/bin/python3", "-c", FIRST,
+            ["unshare", "-m", "-u", "-p", "-f", *self.net, "--kill-child", "--propagation", "private", "/usr/bin/python3", "-c", FIRST,
              self.work, str(TOP), mount.BAKFS, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         if self.first.stdout.readline() != b"ready\n":
             self.close()
@@ -115,12 +153,34 @@ class Machine:
         with open("/proc/%d/task/%d/children" % (self.first.pid, self.first.pid), encoding="ascii") as f:
             self.pid = int(f.read().split()[0])
         self.write("/usr/local/bin/systemctl", SYSTEMCTL, 0o755)
+        if alone:
+            self.do("ip link set lo up")
+            names = ("mail", "drill", "db2")
+            self.write("/etc/hosts", "127.0.0.1 localhost %s %s\n" % (name, " ".join(n + ".example.com" for n in names)))
 
     def close(self):
+        for door in self.doors:
+            door.terminate()
+            door.wait()
+            door.stdout.close()
+        self.doors = []
         self.first.stdin.close()
         self.first.wait(60)
         self.first.stdout.close()
         shutil.rmtree(self.work, ignore_errors=True)
+        for path in glob.glob(self.work + ".door*"):
+            os.unlink(path)
+
+    def door(self, port, outside):
+        """What listens on `outside` of this machine answers on `port` of that one, which is alone."""
+        path = os.path.join(self.work + ".door%d" % port)
+        inside = "/usr/src/host" + path
+        for command in (["/usr/bin/python3", "-c", DOOR, "unix:" + path, "tcp:%d" % outside],
+                        self.enter("/usr/bin/python3", "-c", DOOR, "tcp:%d" % port, "unix:" + inside)):
+            door = subprocess.Popen(command, stdout=subprocess.PIPE)
+            self.doors.append(door)
+            if door.stdout.readline() != b"open\n":
+                raise AssertionError("no door at %d" % port)
 
     # --- files ---
 
@@ -146,7 +206,7 @@ class Machine:
     # --- what is typed ---
 
     def enter(self, *words, user=None):
-        inside = ["nsenter", "--target", str(self.pid), "--mount", "--uts", "--pid", "--root", "--wd"]
+        inside = ["nsenter", "--target", str(self.pid), "--mount", "--uts", "--pid", *self.net, "--root", "--wd"]
         home = ["env", "-C", "/var/lib/postgresql", "HOME=/var/lib/postgresql"] if user == "postgres" else []
         return inside + (["runuser", "-u", user, "--", *home] if user else []) + list(words)
 
@@ -189,13 +249,13 @@ class Machine:
     # --- what runs in it ---
 
     def start_postgres(self, hba="local all all trust\n"):
-        """A server as Debian has it: its socket in /var/run/postgresql. It has no address."""
+        """A server as Debian has it: its socket in /var/run/postgresql. An address only where nobody else's is in the way."""
         tools = sorted(glob.glob("/usr/lib/postgresql/*/bin"))[-1]
         data = "/var/lib/postgresql/data"
         self.do("install -d -o postgres /run/postgresql /var/lib/postgresql && install -d -o postgres -m 700 " + data)
         self.do("%s/initdb -D %s -A trust -U postgres -N >/dev/null" % (tools, data), user="postgres")
         self.write(data + "/pg_hba.conf", hba)
-        options = "-k /var/run/postgresql -c listen_addresses= -c fsync=off -c full_page_writes=off -c shared_buffers=32MB"
+        options = "-k /var/run/postgresql -c listen_addresses=%s -c fsync=off -c full_page_writes=off -c shared_buffers=32MB" % ("127.0.0.1" if self.net else "")
         self.do("%s/pg_ctl -D %s -o '%s' -l /var/lib/postgresql/log -w start >/dev/null" % (tools, data, options), user="postgres")
 
     def sql(self, text, database="postgres"):
