@@ -1,4 +1,6 @@
 // bakfs confirm: is it in the store, whole? Asks the daemon, which asks the store.
+#include "tools/confirm.h"
+
 #include "backend/base/scope.h"
 #include "conf/conf.h"
 #include "tools/cli.h"
@@ -136,7 +138,7 @@ static int confirm_tree(const char *path, struct err *err)
     return rc;
 }
 
-static int confirm(const char *path, struct err *err)
+int confirm_path(const char *path, struct err *err)
 {
     struct stat st = {0};
     int held = hold(path, &st, err);
@@ -182,7 +184,7 @@ int verb_confirm(int argc, char **argv)
     int code = CLI_DONE;
     for (int i = optind; i < argc; i++) {
         struct err err = {0};
-        if (confirm(argv[i], &err) != 0) {
+        if (confirm_path(argv[i], &err) != 0) {
             char hint[512];
             bool missing = (err.code == ENOENT || err.code == EXDEV) &&
                            mount_is_missing(conf_path, hint, sizeof(hint));

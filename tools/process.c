@@ -382,6 +382,18 @@ void process_kill(struct process *p)
     reap(p);
 }
 
+bool process_wait_for(struct process *p, int ms, struct process_end *out)
+{
+    if (!p->ended) {
+        await(p, ms, true);
+        if (!has_ended(p))
+            return false;
+        reap(p);
+    }
+    *out = p->end;
+    return true;
+}
+
 int process_wait(struct process *p, struct process_end *out, struct err *err)
 {
     bool terminal = false; // Ctrl-C went to it too: it decides what that means

@@ -36,6 +36,8 @@ struct process_end {
 // Waits, reading its standard error. When a stop is asked (process_stop_asked) the group gets SIGTERM, then SIGKILL, and
 // the answer is -EINTR. Call once; process_free afterwards.
 int process_wait(struct process *, struct process_end *out, struct err *err);
+// The same for at most `ms`, or until a stop is asked, which ends nothing here. True: it has ended.
+bool process_wait_for(struct process *, int ms, struct process_end *out);
 // Has it ended? Does not block; what it wrote to standard error is read. For loops that do something else meanwhile.
 bool process_poll(struct process *, struct process_end *out);
 pid_t process_pid(const struct process *); // for /proc

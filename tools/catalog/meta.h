@@ -26,10 +26,12 @@ struct meta {                               // owned strings, never NULL: "" whe
     int server_version;                     // 150019; 0: another engine
     char *tool;                             // "bakfs 0.1.0"
     char *dump_tool;                        // "pg_dump (PostgreSQL) 15.20"
+    char *dump_options;                     // of the configuration: they may leave out something
     struct timespec begun, snapshot, ended; // by the host's clock, UTC
     int64_t clock_offset_ms;                // the store's clock against it
     char *dump; // name of the dump: a file, or the directory; below the PARTITION directory
     char *globals, *schema;  // names, or ""
+    char *globals_lack;      // what they had to leave out: "passwords of roles", or ""
     struct meta_file *files; // every file of the backup but META itself
     size_t file_count;
     struct facts facts; // sorted
