@@ -54,6 +54,7 @@ pid_t holders_group(pid_t tid)
 struct ending {
     char state;
     unsigned long flags;
+    uint64_t started;
     int code;
 };
 
@@ -72,6 +73,8 @@ static bool read_ending(const char *path, struct ending *out)
             out->state = *word;
         else if (number == 9)
             out->flags = strtoul(word, NULL, 10);
+        else if (number == 22)
+            out->started = strtoull(word, NULL, 10);
         else if (number == 52)
             out->code = (int)strtol(word, NULL, 10);
     }
@@ -109,6 +112,16 @@ int holders_ending_signal(pid_t tid)
     struct ending ending;
     snprintf(path, sizeof(path), "/proc/%d/stat", tid);
     return tid > 0 && read_ending(path, &ending) ? ending.code & 0x7f : 0;
+}
+
+uint64_t holders_started(pid_t tid)
+{
+    char path[64];
+    struct ending ending;
+    snprintf(path, sizeof(path), "/proc/%d/stat", tid);
+    bool lives = tid > 0 && read_ending(path, &ending) && !(ending.flags & PF_EXITING) &&
+                 ending.state != 'Z' && ending.state != 'X';
+    return lives ? ending.started : 0;
 }
 
 static enum holders_seen max_seen(enum holders_seen a, enum holders_seen b)

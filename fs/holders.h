@@ -34,6 +34,9 @@ enum holders_seen {
 // HOLDERS_FAILED and HOLDERS_KILLED.
 enum holders_seen holders_has(pid_t group, uint64_t ino, int *out_code);
 
+// When it was started, in the kernel's ticks. 0: not to be seen from here, gone, or on its way out.
+uint64_t holders_started(pid_t tid);
+
 // /proc/TID/status as text. False: not to be seen from here.
 bool holders_read_status(pid_t tid, char *out, size_t size);
 // The signal that ends the thread group of `tid`, none of which may have begun to exit. 0: none, or not to be seen.

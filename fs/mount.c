@@ -5,6 +5,7 @@
 #include "backend/base/scope.h"
 #include "conf/conf.h"
 #include "fs/mountpoint.h"
+#include "fs/notices.h"
 #include "fs/session.h"
 #include "fs/stack.h"
 #include "fs/takedown.h"
@@ -258,9 +259,12 @@ static int serve(const struct conf *conf, const char *point, int to_parent)
     struct err err;
     struct herald herald = {.to_parent = to_parent, .point = point};
     struct stack *stack;
+    struct notices *notices = NULL;
     int rc = session_guard_begin(&err);
     if (!rc) {
-        rc = stack_new(conf, &stack, &err);
+        rc = notices_new(conf, &notices, &err);
+        if (!rc)
+            rc = stack_new(conf, notices, &stack, &err);
         session_guard_end();
     }
     if (!rc) {
@@ -268,6 +272,8 @@ static int serve(const struct conf *conf, const char *point, int to_parent)
         stack_free(stack);
         takedown_done();
     }
+    notices_free(
+        notices); // they wait for mail servers, not for the store: no part of the take-down
     if (rc)
         log_error("mount: %s", err.text);
     else

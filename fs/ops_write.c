@@ -110,6 +110,7 @@ static int begin_failed(struct stack *stack, const struct node *node, struct han
     err_copy(&h->failure, err);
     status_failed(stack->status, node->path, err->text);
     log_error("not changed: %s path=%s", err->text, node->path);
+    stack_tell(stack, NOTICES_NOT_STORED, node->path, err->text);
     return rc;
 }
 

@@ -136,7 +136,7 @@ void on_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
     const struct node *node = ops_node(req, ino);
     if (strcmp(name, XATTR_TOOL) == 0 && node->kind == NODE_DIR && path_depth(node->path) >= 2) {
         struct err err;
-        int rc = protect_mark_tool(stack->protect, node->path, &err);
+        int rc = protect_mark_tool(stack->protect, node->path, fuse_req_ctx(req)->pid, &err);
         if (rc)
             ops_refuse(req, "setxattr", node->path, rc, &err);
         else

@@ -2,6 +2,7 @@
 
 #include "backend/base/clock.h"
 #include "backend/base/scope.h"
+#include "fs/holders.h"
 #include "fs/path.h"
 #include "fs/stack.h"
 
@@ -20,10 +21,16 @@ struct place { // a PARTITION's directory
     time_t late_until;      // its grace was over; until then that is believed
 };
 
+struct mark { // a tool's directory
+    char *dir;
+    pid_t tool;
+    uint64_t started; // when, as the kernel counts: another process may get its number
+};
+
 struct protect {
     pthread_mutex_t lock; // all of it
     struct place places[PLACES_MAX];
-    char *marks[MARKS_MAX];
+    struct mark marks[MARKS_MAX];
     size_t next_place, next_mark; // rings: the oldest goes
 };
 
@@ -44,7 +51,7 @@ void protect_free(struct protect *p)
     for (size_t i = 0; i < PLACES_MAX; i++)
         free(p->places[i].path);
     for (size_t i = 0; i < MARKS_MAX; i++)
-        free(p->marks[i]);
+        free(p->marks[i].dir);
     pthread_mutex_destroy(&p->lock);
     free(p);
 }
@@ -234,24 +241,42 @@ static int is_late(struct stack *stack, const char *path, bool *out, struct err 
 
 // --- Tools ---
 
-int protect_mark_tool(struct protect *p, const char *dir, struct err *err)
+int protect_mark_tool(struct protect *p, const char *dir, pid_t tid, struct err *err)
 {
     char *copy = strdup(dir);
     if (!copy)
         return err_errno(err, ENOMEM, "mark '%s'", dir);
+    pid_t tool = holders_group(tid);
+    uint64_t started = holders_started(tool);
     auto_unlock pthread_mutex_t *held = scope_lock(&p->lock);
-    char **mark = &p->marks[p->next_mark++ % MARKS_MAX];
-    free(*mark);
-    *mark = copy;
+    struct mark *mark = &p->marks[p->next_mark++ % MARKS_MAX];
+    free(mark->dir);
+    *mark = (struct mark){.dir = copy, .tool = tool, .started = started};
     return 0;
+}
+
+static bool is_below(const char *path, const char *dir)
+{
+    size_t len = strlen(dir);
+    return strncmp(path, dir, len) == 0 && path[len] == '/';
 }
 
 static bool is_marked(struct protect *p, const char *path)
 {
     auto_unlock pthread_mutex_t *held = scope_lock(&p->lock);
-    for (size_t i = 0; i < MARKS_MAX && p->marks[i]; i++) {
-        size_t len = strlen(p->marks[i]);
-        if (strncmp(path, p->marks[i], len) == 0 && path[len] == '/')
+    for (size_t i = 0; i < MARKS_MAX && p->marks[i].dir; i++)
+        if (is_below(path, p->marks[i].dir))
+            return true;
+    return false;
+}
+
+bool protect_tool_watches(struct protect *p, const char *path)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&p->lock);
+    for (size_t i = 0; i < MARKS_MAX && p->marks[i].dir; i++) {
+        const struct mark *mark = &p->marks[i];
+        if (mark->started && is_below(path, mark->dir) &&
+            holders_started(mark->tool) == mark->started)
             return true;
     }
     return false;

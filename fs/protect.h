@@ -34,5 +34,8 @@ int protect_check_dir(struct stack *, const char *dir, const struct below *, str
 int protect_flags(struct stack *, const char *path, uint32_t *out, struct err *err);
 
 #define XATTR_TOOL "user.bakfs.tool"
-// What is begun in this directory from now on is written by a tool of ours. Remembered by this mount only.
-int protect_mark_tool(struct protect *, const char *dir, struct err *err);
+// What is begun in this directory from now on is written by a tool of ours, that of thread `tid` (0: not to be seen).
+// Remembered by this mount only.
+int protect_mark_tool(struct protect *, const char *dir, pid_t tid, struct err *err);
+// Does a tool that marked a directory above it live, so that it sees itself what becomes of the file?
+bool protect_tool_watches(struct protect *, const char *path);

@@ -112,6 +112,12 @@ static int start_pools(struct stack *stack, struct err *err)
     return rc;
 }
 
+void stack_tell(struct stack *stack, enum notices_kind kind, const char *path, const char *reason)
+{
+    if (stack->notices && !protect_tool_watches(stack->protect, path))
+        notices_add(stack->notices, kind, path, reason);
+}
+
 static void committed(void *ctx, const struct writer_end *end)
 {
     struct stack *stack = ctx;
@@ -126,12 +132,13 @@ static void committed(void *ctx, const struct writer_end *end)
     status_stored(stack->status, end->path, info->header.record.size, info->stat.size);
     log_info("stored path=%s bytes=%" PRIu64 " stored_bytes=%" PRIu64, end->path,
              info->header.record.size, info->stat.size);
-    if (info->header.record.flags >> SEAL_FLAG_COMPLETE_SHIFT == SEAL_COMPLETE_NO)
-        log_warn("it is stored, but %s path=%s",
-                 info->header.record.size == 0
-                     ? "empty"
-                     : "stops short of its end: whatever made it did not finish",
-                 end->path);
+    if (info->header.record.flags >> SEAL_FLAG_COMPLETE_SHIFT == SEAL_COMPLETE_NO) {
+        const char *why = info->header.record.size == 0
+                              ? "empty"
+                              : "stops short of its end: whatever made it did not finish";
+        log_warn("it is stored, but %s path=%s", why, end->path);
+        stack_tell(stack, NOTICES_STOPS_SHORT, end->path, why);
+    }
 }
 
 static void failed(void *ctx, const struct writer_end *end)
@@ -140,6 +147,7 @@ static void failed(void *ctx, const struct writer_end *end)
     nodes_given_up(stack->nodes, end->path, end->inos, end->ino_count);
     status_failed(stack->status, end->path, end->failure->text);
     log_error("not stored: %s path=%s", end->failure->text, end->path);
+    stack_tell(stack, NOTICES_NOT_STORED, end->path, end->failure->text);
 }
 
 static int build_upper(struct stack *stack, struct err *err)
@@ -242,12 +250,13 @@ static int build(struct stack *stack, struct err *err)
     return rc;
 }
 
-int stack_new(const struct conf *conf, struct stack **out, struct err *err)
+int stack_new(const struct conf *conf, struct notices *notices, struct stack **out, struct err *err)
 {
     struct stack *stack = calloc(1, sizeof(*stack));
     if (!stack)
         return err_errno(err, ENOMEM, "start");
     stack->conf = conf;
+    stack->notices = notices;
     int rc = build(stack, err);
     if (rc) {
         stack_free(stack);

@@ -11,6 +11,7 @@
 #include "fs/claims.h"
 #include "fs/mtimes.h"
 #include "fs/nodes.h"
+#include "fs/notices.h"
 #include "fs/protect.h"
 #include "fs/reader.h"
 #include "fs/recent.h"
@@ -42,6 +43,7 @@ struct stack {               // fixed after stack_new
     struct mtimes *mtimes;
     struct nodes *nodes;
     struct status *status;
+    struct notices *notices; // borrowed; NULL: nobody is told
     uint64_t object_max_bytes;
     unsigned fuse_threads;
     size_t max_write_bytes;
@@ -50,6 +52,8 @@ struct stack {               // fixed after stack_new
 
 // Builds, checks the store (credentials, bucket, clock, writing), and ends what dead daemons left in it.
 // One sentence says what is wrong.
-int stack_new(const struct conf *, struct stack **out, struct err *err);
+int stack_new(const struct conf *, struct notices *, struct stack **out, struct err *err);
+// Tells people of a file, unless a tool of ours writes it and lives: that tells more, and itself.
+void stack_tell(struct stack *, enum notices_kind, const char *path, const char *reason);
 // Commits or aborts what is still being written (writers_free), then takes all down.
 void stack_free(struct stack *);

@@ -1,10 +1,14 @@
 """What the tests of backup, restore and the verbs around them share: a mount, a PostgreSQL, a mail server."""
 
 import contextlib
+import email
+import email.policy
+import logging
 import os
 import socket
 import subprocess
 import threading
+import warnings
 
 import mount
 from aiosmtpd.controller import Controller
@@ -34,6 +38,8 @@ class Inbox:
         with socket.socket() as free: # the controller wants to know its port before it listens
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
+        logging.getLogger("mail.log").setLevel(logging.CRITICAL)  # a client that gives up is what some tests want
+        warnings.filterwarnings("ignore", module="aiosmtpd")
         self.server = Controller(self, hostname="127.0.0.1", port=self.port, **how)
         self.server.start()
         self.url = "smtp://127.0.0.1:%d" % self.port
@@ -44,9 +50,20 @@ class Inbox:
             self.changed.notify_all()
         return "250 OK"
 
+    def messages(self):
+        """-> what arrived, as email.message.EmailMessage: ["Subject"] is unfolded and decoded, .get_content() the text."""
+        with self.changed:
+            return [email.message_from_string(mail[2], policy=email.policy.default) for mail in self.mails]
+
     def subjects(self):
-        lines = (line for mail in self.mails for line in mail[2].splitlines())
-        return [line[len("Subject: "):] for line in lines if line.startswith("Subject: ")]
+        return [str(message["Subject"]) for message in self.messages()]
+
+    def wait(self, count, seconds=60):
+        """Until `count` mails have come; the time is a bound for failure only. -> messages()"""
+        with self.changed:
+            if not self.changed.wait_for(lambda: len(self.mails) >= count, seconds):
+                raise AssertionError("%d mails came, %d were expected: %s" % (len(self.mails), count, self.mails))
+        return self.messages()
 
     def close(self):
         self.server.stop()

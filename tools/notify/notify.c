@@ -29,7 +29,7 @@ static bool is_set(const struct conf *conf, const struct way *way)
     return **(char *const *)(const void *)((const char *)conf + way->offset) != '\0';
 }
 
-static bool any_set(const struct conf *conf)
+bool notify_is_configured(const struct conf *conf)
 {
     for (size_t i = 0; i < WAYS; i++)
         if (is_set(conf, &ways[i]))
@@ -79,7 +79,7 @@ static void send_to(const struct conf *conf, const struct message *m, bool tell,
 
 int notify_send(const struct conf *conf, const struct notice *notice, struct err *err)
 {
-    if (!any_set(conf))
+    if (!notify_is_configured(conf))
         return 0;
     char host[256];
     host_name(host, sizeof(host));
@@ -111,7 +111,7 @@ int notify_test(const struct conf *conf,
                 void (*each)(void *ctx, const char *way, int rc, const struct err *), void *ctx,
                 struct err *err)
 {
-    if (!any_set(conf))
+    if (!notify_is_configured(conf))
         return err_set(err, EINVAL,
                        "nobody would be told: set smtp and to, webhook or command in [notify]");
     char host[256];

@@ -1,5 +1,5 @@
-// Telling people: e-mail, webhook, command, heartbeat, as [notify] says. One thread at a time for each state directory
-// (a lock file in it).
+// Telling people: e-mail, webhook, command, heartbeat, as [notify] says. Each way takes at most half a minute. Any thread,
+// any process: what was told is remembered in the state directory, under a lock file there.
 #pragma once
 
 #include "backend/base/err.h"
@@ -16,9 +16,12 @@ struct notice { // borrowed; no secret belongs in here
     const char *body;    // lines: details, and what to type next; may be NULL
 };
 
+// Is there any way at all to tell somebody?
+bool notify_is_configured(const struct conf *);
+
 // The subject begins with PASS or FAIL: "FAIL bakfs backup orders on db1: pg_dump exited with 1". A success is told when
 // [notify] on = always, or when the last notice of the same verb and what was a failure ("PASS again"). The same failure
-// again is told once a day (remembered in [mount] state/notices; where that cannot be written it is told each time).
+// again (verb and what, but for a date in it; summary, but for its numbers) is told once a day (remembered in [mount] state/notices; where that cannot be written it is told each time).
 // The heartbeat is asked on every pass. Nothing configured: 0. What could not be told is -EIO and one sentence: the
 // caller prints it as a warning, its own work stands.
 int notify_send(const struct conf *, const struct notice *, struct err *err);
