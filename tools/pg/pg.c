@@ -39,7 +39,7 @@ void pg_one_line(const char *text, char *out, size_t room)
     out[n] = '\0';
 }
 
-// Where it is missing, libpq's own sentence about a conninfo may quote it, password and all: ours does not.
+// libpq's own sentence about a conninfo that it cannot read may quote it, password and all: ours does not.
 int pg_conninfo_check(const char *conninfo, bool *out_has_timeout, struct err *err)
 {
     char *why = NULL;
@@ -275,6 +275,11 @@ void pg_cancel(struct pg *pg)
 bool pg_is_lost(const struct pg *pg)
 {
     return PQstatus(pg->conn) == CONNECTION_BAD;
+}
+
+bool pg_in_transaction(const struct pg *pg)
+{
+    return PQtransactionStatus(pg->conn) != PQTRANS_IDLE;
 }
 
 const char *pg_sqlstate(const struct pg *pg)

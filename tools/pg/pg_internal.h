@@ -12,3 +12,4 @@ int pg_params(const struct pg_server *, const char *application_name, struct pg_
 // EINVAL for what libpq cannot read, in a sentence that does not quote it.
 int pg_conninfo_check(const char *conninfo, bool *out_has_timeout, struct err *err);
 void pg_one_line(const char *text, char *out, size_t room);
+bool pg_in_transaction(const struct pg *); // a failed one too

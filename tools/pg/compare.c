@@ -1,0 +1,420 @@
+#include "tools/pg/compare.h"
+
+#include "backend/base/scope.h"
+#include "tools/pg/facts_internal.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct pair { // of one kind and name; one side may be missing
+    const struct fact *then, *now;
+};
+
+static bool is_kind(const char *kind, const char *const *kinds)
+{
+    for (; *kinds; kinds++)
+        if (strcmp(kind, *kinds) == 0)
+            return true;
+    return false;
+}
+
+static bool begins(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+static int add(struct comparison *c, enum difference_level level, struct err *err,
+               const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+static int add(struct comparison *c, enum difference_level level, struct err *err,
+               const char *format, ...)
+{
+    if (c->count == c->room) {
+        size_t room = c->room ? 2 * c->room : 16;
+        struct difference *list = reallocarray(c->list, room, sizeof(*list));
+        if (!list)
+            return err_set(err, ENOMEM, "no memory for a comparison");
+        c->list = list;
+        c->room = room;
+    }
+    char *text = NULL;
+    va_list args;
+    va_start(args, format);
+    int len = vasprintf(&text, format, args);
+    va_end(args);
+    if (len < 0)
+        return err_set(err, ENOMEM, "no memory for a comparison");
+    c->list[c->count++] = (struct difference){.level = level, .text = text};
+    c->failures += level == DIFFERENCE_FAIL;
+    return 0;
+}
+
+// "materialized_view" as a person says it
+struct spoken {
+    char text[40];
+};
+static struct spoken spoken(const char *kind)
+{
+    struct spoken s;
+    snprintf(s.text, sizeof(s.text), "%s", kind);
+    for (char *p = s.text; *p; p++)
+        if (*p == '_')
+            *p = ' ';
+    return s;
+}
+
+static const char *shown(const char *value)
+{
+    return *value ? value : "(empty)";
+}
+
+static int differs(struct comparison *c, enum difference_level level, const struct pair *p,
+                   const char *why, struct err *err)
+{
+    return add(c, level, err, "%s %s: %s, was %s%s", spoken(p->then->kind).text, p->then->name,
+               shown(p->now->value), shown(p->then->value), why);
+}
+
+// --- what is not compared at all ---
+
+static bool is_left_out(const char *kind, const char *name, const struct compare_options *o)
+{
+    static const char *const privileges[] = {"grant", "default_grant", NULL};
+    static const char *const subscriptions[] = {"subscription", "subscription_slot", NULL};
+    if (o->no_owner && strcmp(kind, "owner") == 0)
+        return true;
+    if (o->no_privileges && is_kind(kind, privileges))
+        return true;
+    return o->no_subscriptions && (is_kind(kind, subscriptions) || begins(name, "subscription "));
+}
+
+// A name without its quotes: what a person types for it.
+static void unquote(const char *name, size_t len, char *out, size_t room)
+{
+    size_t n = 0;
+    bool quoted = false;
+    for (size_t i = 0; i < len && n + 1 < room; i++) {
+        if (name[i] == '"' && quoted && i + 1 < len && name[i + 1] == '"')
+            i++;
+        else if (name[i] == '"') {
+            quoted = !quoted;
+            continue;
+        }
+        out[n++] = name[i];
+    }
+    out[n] = '\0';
+}
+
+// Where the part after the next dot begins that stands outside of quotes, or the end.
+static const char *after_dot(const char *name)
+{
+    for (bool quoted = false; *name; name++) {
+        if (*name == '"')
+            quoted = !quoted;
+        else if (*name == '.' && !quoted)
+            return name + 1;
+    }
+    return name;
+}
+
+// "orders", "public.orders" and "\"Weird\"" name the table at the beginning of `name` (SCHEMA.TABLE or SCHEMA.TABLE.PART).
+static bool names_table(const char *given, const char *name)
+{
+    char plain[3][512];
+    const char *table = after_dot(name), *end = after_dot(table);
+    size_t len = (size_t)(end - name) - (*end || (end > name && end[-1] == '.') ? 1 : 0);
+    unquote(given, strlen(given), plain[0], sizeof(plain[0]));
+    unquote(name, len, plain[1], sizeof(plain[1]));
+    unquote(table, len - (size_t)(table - name), plain[2], sizeof(plain[2]));
+    return strcmp(plain[0], plain[1]) == 0 || strcmp(plain[0], plain[2]) == 0;
+}
+
+static bool is_wanted(const char *kind, const char *name, const struct compare_options *o)
+{
+    static const char *const kinds[] = {"table",    "column",        "rows",
+                                        "unlogged", "rows_estimate", NULL};
+    if (!o->tables)
+        return true;
+    if (!is_kind(kind, kinds))
+        return false;
+    for (const char *const *t = o->tables; *t; t++)
+        if (names_table(*t, name))
+            return true;
+    return false;
+}
+
+// --- values ---
+
+static bool number(const char *text, int64_t *out)
+{
+    char *end = NULL;
+    errno = 0;
+    *out = strtoll(text, &end, 10);
+    return errno == 0 && end != text && (!*end || *end == ' ' || *end == '.');
+}
+
+// "17", "17 (unused)" and "17..20": a range holds both its ends. -EUCLEAN: none of them.
+static int range(const char *value, int64_t *out_low, int64_t *out_high)
+{
+    const char *dots = strstr(value, "..");
+    if (!number(value, out_low) || !number(dots ? dots + 2 : value, out_high))
+        return -EUCLEAN;
+    return 0;
+}
+
+static int compare_sequence(struct comparison *c, const struct pair *p, struct err *err)
+{
+    int64_t then[2], now[2];
+    if (range(p->then->value, &then[0], &then[1]) != 0 ||
+        range(p->now->value, &now[0], &now[1]) != 0)
+        return err_set(err, EUCLEAN, "sequence %s: neither '%s' nor '%s' may be a value",
+                       p->then->name, p->then->value, p->now->value);
+    if (!strstr(p->then->value, "..") || strstr(p->now->value, ".."))
+        return differs(c, DIFFERENCE_FAIL, p, "", err);
+    bool down = then[0] > then[1]; // it counts down, began again, or was set back
+    int64_t low = down ? then[1] : then[0], high = down ? then[0] : then[1];
+    if (now[0] >= low && now[0] <= high)
+        return 0;
+    return differs(c, down ? DIFFERENCE_NOTE : DIFFERENCE_FAIL, p,
+                   down ? " while the dump was made (it went back)" : " while the dump was made",
+                   err);
+}
+
+static int compare_values(struct comparison *c, const struct pair *p,
+                          const struct compare_options *o, struct err *err)
+{
+    // counted, so the same on every version
+    static const char *const data[] = {"rows",          "unlogged", "check",   "migration",
+                                       "large_objects", "owner",    "comment", NULL};
+    // what a restore makes of them depends on the server it is on
+    static const char *const served[] = {"extension_version", "subscription_slot", "rows_estimate",
+                                         "rows_skipped", NULL};
+    const char *kind = p->then->kind;
+    if (strcmp(p->then->value, p->now->value) == 0)
+        return 0;
+    if (strcmp(p->then->value, FACTS_UNKNOWN) == 0 || strcmp(p->now->value, FACTS_UNKNOWN) == 0)
+        return differs(c, DIFFERENCE_NOTE, p, "", err);
+    if (strcmp(kind, "sequence_value") == 0)
+        return compare_sequence(c, p, err);
+    if (is_kind(kind, served))
+        return differs(c, DIFFERENCE_NOTE, p, "", err);
+    if (o->tables && strcmp(kind, "column") == 0)
+        return differs(c, DIFFERENCE_NOTE, p, " (only tables were restored)", err);
+    if (o->version_then / 10000 != o->version_now / 10000 && !is_kind(kind, data))
+        return differs(c, DIFFERENCE_NOTE, p, " (another version of PostgreSQL)", err);
+    return differs(c, DIFFERENCE_FAIL, p, "", err);
+}
+
+// --- kinds that are not compared like the others ---
+
+struct sides {
+    const struct facts *then, *now;
+    const struct compare_options *options;
+    struct comparison *out;
+};
+
+static int compare_estimate(const struct sides *s, const struct fact *then, struct err *err)
+{
+    const struct fact *now = facts_find(s->now, "rows", then->name);
+    if (!now)
+        now = facts_find(s->now, "unlogged", then->name);
+    if (!now || strcmp(now->value, "0") != 0 || strcmp(then->value, "0") == 0)
+        return 0;
+    return add(s->out, DIFFERENCE_NOTE, err,
+               "rows %s: none, about %s by the estimate in the backup", then->name, then->value);
+}
+
+static bool is_gone(const struct sides *s, const char *kind, const char *name, size_t len)
+{
+    auto_free char *whole = strndup(name, len);
+    return whole && facts_find(s->then, kind, whole) && !facts_find(s->now, kind, whole);
+}
+
+// The end of " to ROLE" is not part of an object's name.
+static size_t length_without_role(const char *name)
+{
+    size_t len = strlen(name);
+    for (const char *p = strstr(name, " to "); p; p = strstr(p + 1, " to "))
+        len = (size_t)(p - name);
+    return len;
+}
+
+// Facts of parts, and what is said of an object, tell nothing new once the object is gone: "table public.orders: missing"
+// is enough.
+static bool is_of_missing(const struct sides *s, const struct fact *then)
+{
+    static const char *const parts[] = {"column", "constraint", "trigger", "rule",
+                                        "policy", "rows",       NULL};
+    static const char *const wholes[] = {"table", "foreign_table",     "view",
+                                         "type",  "materialized_view", NULL};
+    static const char *const said[] = {"owner", "comment", "grant", "tablespace", NULL};
+    if (is_kind(then->kind, parts)) {
+        const char *end = after_dot(after_dot(then->name));
+        size_t len = (size_t)(end - then->name) - (*end ? 1 : 0);
+        for (const char *const *kind = wholes; *kind; kind++)
+            if (is_gone(s, *kind, then->name, len))
+                return true;
+    }
+    if (!is_kind(then->kind, said))
+        return false;
+    size_t len = strcmp(then->kind, "grant") == 0 ? length_without_role(then->name)
+                                                  : strlen(then->name);
+    // "materialized view public.totals": a kind has at most three words
+    char kind[40] = "";
+    for (size_t i = 0, words = 0; i < len && i + 1 < sizeof(kind) && words < 3; i++) {
+        bool blank = then->name[i] == ' ';
+        if (blank && is_gone(s, kind, then->name + i + 1, len - i - 1))
+            return true;
+        words += blank;
+        kind[i] = blank ? '_' : then->name[i];
+        kind[i + 1] = '\0';
+    }
+    return false;
+}
+
+static bool is_matview(const struct facts *f, const char *name)
+{
+    return facts_find(f, "materialized_view", name) != NULL;
+}
+
+// Counts: exact ones must be the same; a materialized view is filled anew by a restore.
+static int compare_rows(const struct sides *s, const struct pair *p, struct err *err)
+{
+    const char *name = p->then->name;
+    if (!p->now) {
+        const struct fact *skipped = facts_find(s->now, "rows_skipped", name);
+        if (skipped)
+            return add(s->out, DIFFERENCE_NOTE, err, "rows %s: not counted (%s), %s in the backup",
+                       name, skipped->value, p->then->value);
+        if (is_matview(s->now, name)) // not populated, which its definition tells
+            return 0;
+        if (is_of_missing(s, p->then))
+            return 0;
+        return add(s->out, DIFFERENCE_FAIL, err, "rows %s: none can be counted, was %s", name,
+                   p->then->value);
+    }
+    if (strcmp(p->then->value, p->now->value) == 0)
+        return 0;
+    if (is_matview(s->then, name))
+        return differs(s->out, DIFFERENCE_NOTE, p,
+                       " (refreshed by the restore: it was stale in the backup)", err);
+    return differs(s->out, DIFFERENCE_FAIL, p, "", err);
+}
+
+static int compare_missing(const struct sides *s, const struct fact *then, struct err *err)
+{
+    static const char *const counted[] = {"sequence_value", "rows_skipped", "extension_version",
+                                          "subscription_slot", NULL};
+    if (is_kind(then->kind, counted) || is_of_missing(s, then))
+        return 0;
+    // nobody but a superuser may see their pages
+    if (strcmp(then->kind, "large_objects") == 0 && strcmp(then->name, "count") != 0)
+        return 0;
+    if (strcmp(then->kind, "index") == 0 && begins(then->value, "invalid; "))
+        return add(s->out, DIFFERENCE_NOTE, err,
+                   "index %s: not there; it was invalid in the backup, and a dump leaves such out",
+                   then->name);
+    if (strcmp(then->kind, "check") == 0 || strcmp(then->kind, "migration") == 0)
+        return add(s->out, DIFFERENCE_FAIL, err, "%s %s: no answer, was %s",
+                   spoken(then->kind).text, then->name, shown(then->value));
+    return add(s->out, DIFFERENCE_FAIL, err, "%s %s: missing%s%s", spoken(then->kind).text,
+               then->name, *then->value ? ", was " : "", then->value);
+}
+
+// What template0 has, whether or not the backed up database still had it.
+static bool comes_with_template0(const struct fact *now)
+{
+    static const char *const kinds[] = {"extension", "schema", "owner", "comment", "grant", NULL};
+    static const char *const names[] = {"plpgsql",           "public",           "schema public",
+                                        "extension plpgsql", "schema public to", NULL};
+    if (!is_kind(now->kind, kinds))
+        return false;
+    for (const char *const *n = names; *n; n++)
+        if (strcmp(now->name, *n) == 0 || (begins(*n, "schema public to") && begins(now->name, *n)))
+            return true;
+    return false;
+}
+
+static int compare_extra(const struct sides *s, const struct fact *now, struct err *err)
+{
+    static const char *const counted[] = {"sequence_value",
+                                          "rows",
+                                          "unlogged",
+                                          "rows_skipped",
+                                          "rows_estimate",
+                                          "large_objects",
+                                          "migration",
+                                          "check",
+                                          "extension_version",
+                                          "subscription_slot",
+                                          NULL};
+    if (is_kind(now->kind, counted))
+        return 0;
+    if (comes_with_template0(now))
+        return add(s->out, DIFFERENCE_NOTE, err,
+                   "%s %s: there, as in every new database, though not in the backup",
+                   spoken(now->kind).text, now->name);
+    return add(s->out, DIFFERENCE_FAIL, err, "%s %s: not in the backup%s%s", spoken(now->kind).text,
+               now->name, *now->value ? ": " : "", now->value);
+}
+
+static int compare_pair(const struct sides *s, const struct pair *p, struct err *err)
+{
+    const struct fact *any = p->then ? p->then : p->now;
+    if (is_left_out(any->kind, any->name, s->options) ||
+        !is_wanted(any->kind, any->name, s->options))
+        return 0;
+    s->out->compared += p->then != NULL;
+    if (!p->then)
+        return compare_extra(s, p->now, err);
+    if (strcmp(any->kind, "rows") == 0 || strcmp(any->kind, "unlogged") == 0)
+        return compare_rows(s, p, err);
+    if (strcmp(any->kind, "rows_estimate") == 0)
+        return compare_estimate(s, p->then, err);
+    if (!p->now)
+        return compare_missing(s, p->then, err);
+    return compare_values(s->out, p, s->options, err);
+}
+
+static int order_of(const struct fact *a, const struct fact *b)
+{
+    int order = strcmp(a->kind, b->kind);
+    return order != 0 ? order : strcmp(a->name, b->name);
+}
+
+int compare_facts(const struct facts *then, const struct facts *now,
+                  const struct compare_options *options, struct comparison *out, struct err *err)
+{
+    struct comparison c = {0};
+    const struct sides s = {.then = then, .now = now, .options = options, .out = &c};
+    int rc = 0;
+    for (size_t i = 0, k = 0; rc == 0 && (i < then->count || k < now->count);) {
+        struct pair p = {.then = i < then->count ? &then->list[i] : NULL,
+                         .now = k < now->count ? &now->list[k] : NULL};
+        int order = !p.now ? -1 : !p.then ? 1 : order_of(p.then, p.now);
+        if (order < 0)
+            p.now = NULL;
+        if (order > 0)
+            p.then = NULL;
+        rc = compare_pair(&s, &p, err);
+        i += p.then != NULL;
+        k += p.now != NULL;
+    }
+    if (rc != 0) {
+        comparison_done(&c);
+        return rc;
+    }
+    *out = c;
+    return 0;
+}
+
+void comparison_done(struct comparison *c)
+{
+    for (size_t i = 0; i < c->count; i++)
+        free(c->list[i].text);
+    free(c->list);
+    *c = (struct comparison){0};
+}
