@@ -14,6 +14,7 @@
     " coalesce(CASE " flag " WHEN 'D' THEN '; disabled' WHEN 'R' THEN '; on replica' " \
     "WHEN 'A' THEN '; always' END, '') "
 
+// "pg_attver" among a column's options is a count that newer servers keep for themselves; a dump has none.
 static const char columns[] =
     "SELECT 'column' AS kind, " PART_NAME("a.attname") " AS name, concat_ws(' ', "
     "format_type(a.atttypid, a.atttypmod), "
@@ -30,7 +31,8 @@ static const char columns[] =
     "'storage extended' END END, "
     "CASE {compression} WHEN 'p' THEN 'compression pglz' WHEN 'l' THEN 'compression lz4' END, "
     "CASE WHEN a.attstattarget >= 0 THEN 'statistics ' || a.attstattarget END, "
-    "'with (' || (SELECT string_agg(o, ', ' ORDER BY o) FROM unnest(a.attoptions) o) || ')', "
+    "'with (' || (SELECT string_agg(o, ', ' ORDER BY o) FROM unnest(a.attoptions) o "
+    "WHERE o !~ '^pg_attver=') || ')', "
     "'options (' || " SQL_OPTIONS("a.attfdwoptions") " || ')', "
     "CASE WHEN a.attinhcount > 0 THEN 'inherited' END) AS value, "
     "c.relowner AS owner, a.attacl AS acl, " SQL_BASE("c", "c.relowner") " AS base, "
