@@ -24,13 +24,19 @@ static size_t digits(const char *p)
     return n;
 }
 
+static bool is_date(const char *year, const char *month, const char *day)
+{
+    int m = (month[0] - '0') * 10 + month[1] - '0', d = (day[0] - '0') * 10 + day[1] - '0';
+    return year[0] == '2' && year[1] == '0' && m >= 1 && m <= 12 && d >= 1 && d <= 31;
+}
+
 // Bytes of a date or time of our trees at `p`: 2026-11-22, 20261122, 20261122T031500Z; 0: none.
 static size_t date_at(const char *p)
 {
     size_t n = digits(p);
     if (n == 4 && p[4] == '-' && digits(p + 5) == 2 && p[7] == '-' && digits(p + 8) == 2)
-        return 10;
-    if (n != 8)
+        return is_date(p, p + 5, p + 8) ? 10 : 0;
+    if (n != 8 || !is_date(p, p + 4, p + 6))
         return 0;
     if (p[8] == 'T' && digits(p + 9) == 6)
         return p[15] == 'Z' ? 16 : 15;
