@@ -51,9 +51,9 @@ void cli_print_safe(FILE *out, const char *text)
     }
 }
 
-// Bytes of the UTF-8 character at `p` (RFC 3629: no overlong forms, no surrogates), 0 when there is none.
-static size_t utf8_length(const unsigned char *p)
+size_t cli_utf8(const char *text)
 {
+    const unsigned char *p = (const unsigned char *)text;
     static const struct {
         unsigned char low, high; // first byte
         unsigned char second_low, second_high;
@@ -81,7 +81,7 @@ void cli_print_json(FILE *out, const char *text)
     fputc('"', out);
     const unsigned char *p = (const unsigned char *)text;
     while (*p) {
-        size_t len = utf8_length(p);
+        size_t len = cli_utf8((const char *)p);
         if (len == 0) {
             fputs("\\ufffd", out);
             p++;

@@ -23,5 +23,8 @@ void cli_print_safe(FILE *out, const char *text);
 // A JSON string with its quotes; bytes that are no UTF-8 become U+FFFD.
 void cli_print_json(FILE *out, const char *text);
 
+// Bytes of the UTF-8 character at `text` (RFC 3629: no overlong forms, no surrogates), 0 when there is none.
+size_t cli_utf8(const char *text);
+
 // The one of `words` (NULL at the end) that `given` was meant to be, or NULL.
 const char *cli_nearest(const char *given, const char *const *words);

@@ -25,6 +25,34 @@ static int64_t get_number(const struct json_object *of, const char *name)
     return get(of, name, json_type_int, &value) ? json_object_get_int64(value) : 0;
 }
 
+static void get_text(const struct json_object *of, const char *name, char *out, size_t room)
+{
+    struct json_object *value = NULL;
+    snprintf(out, room, "%s",
+             get(of, name, json_type_string, &value) ? json_object_get_string(value) : "");
+}
+
+static void get_lists(const struct json_object *said, struct daemon_status *out)
+{
+    struct json_object *list = NULL;
+    size_t count = get(said, "failures", json_type_array, &list) ? json_object_array_length(list)
+                                                                 : 0;
+    for (size_t i = 0; i < count && i < DAEMON_FAILURES; i++) {
+        const struct json_object *one = json_object_array_get_idx(list, i);
+        struct daemon_failure *f = &out->failures[out->failure_count++];
+        char at[32];
+        struct tm tm = {0};
+        get_text(one, "path", f->path, sizeof(f->path));
+        get_text(one, "reason", f->reason, sizeof(f->reason));
+        get_text(one, "at", at, sizeof(at));
+        f->at = strptime(at, "%Y-%m-%dT%H:%M:%SZ", &tm) ? timegm(&tm) : 0;
+    }
+    count = get(said, "writing", json_type_array, &list) ? json_object_array_length(list) : 0;
+    for (size_t i = 0; i < count && i < DAEMON_WRITING; i++)
+        get_text(json_object_array_get_idx(list, i), "path", out->writing[out->writing_count++],
+                 sizeof(out->writing[0]));
+}
+
 int daemon_status_read(const char *point, struct daemon_status *out, struct err *err)
 {
     char path[4096];
@@ -49,6 +77,7 @@ int daemon_status_read(const char *point, struct daemon_status *out, struct err 
         .files_failed = (uint64_t)get_number(said, "files_failed"),
     };
     snprintf(status.store, sizeof(status.store), "%s", json_object_get_string(store));
+    get_lists(said, &status);
     json_object_put(said);
     *out = status;
     return 0;

@@ -5,6 +5,15 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
+
+#define DAEMON_FAILURES 32 // as many as it tells
+#define DAEMON_WRITING 64  // of what is being written just now; more are not looked at
+
+struct daemon_failure {
+    char path[512], reason[256]; // cut where longer
+    time_t at;
+};
 
 struct daemon_status {
     char store[512];
@@ -13,6 +22,10 @@ struct daemon_status {
     uint64_t pid_namespace; // 0: not said
     int64_t clock_offset_ms;
     uint64_t files_failed;
+    struct daemon_failure failures[DAEMON_FAILURES]; // the newest first
+    unsigned failure_count;
+    char writing[DAEMON_WRITING][512];
+    unsigned writing_count;
 };
 
 // `point`: where it is mounted. EUCLEAN: what stands there is no status.

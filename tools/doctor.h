@@ -8,6 +8,7 @@
 #include "conf/conf.h"
 #include "conf/stores.h"
 #include "tools/daemon_status.h"
+#include "tools/proof.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -37,6 +38,8 @@ struct doctor {
     struct timespec now; // by the store's clock
     bool has_identities; // --identity
     struct identities identities;
+    struct proofs proofs; // what was tried in this run, and before
+    bool proofs_read;
     bool mounted; // and `daemon` is what it says of itself
     struct daemon_status daemon;
     const char *updatedb_conf;
@@ -79,8 +82,11 @@ struct headers_seen;
 struct headers_seen *doctor_headers_new(void); // NULL: no memory
 void doctor_headers_look(struct doctor *, struct headers_seen *, const struct store_entry *);
 void doctor_headers_end(struct doctor *, struct headers_seen *); // tells, and frees
+// --- doctor_prove.c ---
 // Opens the object of `path` with d->identities.
 void doctor_prove(struct doctor *, const char *path, const char *etag);
+// After the last of them: keeps a record, for bakfs status.
+void doctor_proved(struct doctor *);
 // --- doctor_uploads.c ---
 void doctor_orphans(struct doctor *);
 void doctor_temporary(struct doctor *);

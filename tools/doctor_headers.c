@@ -233,21 +233,3 @@ void doctor_headers_end(struct doctor *d, struct headers_seen *h)
     pthread_mutex_destroy(&h->lock);
     free(h);
 }
-
-void doctor_prove(struct doctor *d, const char *path, const char *etag)
-{
-    struct object_reader *reader = NULL;
-    struct err err;
-    int host = (int)strcspn(path, "/");
-    int rc = object_open(d->store, path, etag, &d->identities, NULL, &reader, &err);
-    if (rc == 0)
-        doctor_tell(d, DOCTOR_OK, NULL, NULL, "host %.*s: the key opens %s (%" PRIu64 " bytes)",
-                    host, path, path, object_reader_info(reader)->header.record.size);
-    else if (rc == -EACCES)
-        doctor_tell(d, DOCTOR_PROBLEM, err.text, NULL, "host %.*s: the key does not open %s", host,
-                    path, path);
-    else
-        doctor_tell(d, DOCTOR_PROBLEM, err.text, NULL, "host %.*s: %s could not be opened", host,
-                    path, path);
-    object_reader_free(reader);
-}

@@ -252,6 +252,8 @@ void doctor_objects(struct doctor *d)
         doctor_prove(d, s->hosts[i].path, s->hosts[i].etag);
         free(s->hosts[i].path);
     }
+    if (s->host_count > 0)
+        doctor_proved(d);
     if (d->has_identities && s->host_count == 0)
         doctor_tell(d, DOCTOR_NOTE, NULL, NULL, "no object that the identity could open");
     free(s->hosts);

@@ -16,6 +16,7 @@ static const char help[] =
     "  umount    unmount it, and wait until everything is stored\n"
     "  list      show what backups there are\n"
     "  confirm   is a file in the store, whole? answers by its exit code\n"
+    "  status    is all well? exit code, page, metrics, mail\n"
     "  doctor    look at everything, say what is wrong and what to type\n"
     "  keygen    make a key\n"
     "  notify-test  send a test by every way that failures are told\n"
@@ -40,6 +41,7 @@ static const struct verb {
     {"umount", verb_umount, (char[]){"bakfs umount"}},
     {"list", verb_list, (char[]){"bakfs list"}},
     {"confirm", verb_confirm, (char[]){"bakfs confirm"}},
+    {"status", verb_status, (char[]){"bakfs status"}},
     {"doctor", verb_doctor, (char[]){"bakfs doctor"}},
     {"keygen", verb_keygen, (char[]){"bakfs keygen"}},
     {"notify-test", verb_notify_test, (char[]){"bakfs notify-test"}},
@@ -47,8 +49,8 @@ static const struct verb {
 enum { VERBS = sizeof(verbs) / sizeof(verbs[0]) };
 
 // What people may type because the documentation of a later version says so.
-static const char *const later[] = {"backup", "restore", "verify", "drill",  "migrate",
-                                    "status", "prune",   "rekey",  "policy", NULL};
+static const char *const later[] = {"backup", "restore", "verify", "drill", "migrate",
+                                    "prune",  "rekey",   "policy", NULL};
 
 static const struct verb *find(const char *name)
 {

@@ -5,6 +5,7 @@ int verb_init(int argc, char **argv);
 int verb_umount(int argc, char **argv);
 int verb_keygen(int argc, char **argv);
 int verb_list(int argc, char **argv);
+int verb_status(int argc, char **argv);
 int verb_doctor(int argc, char **argv);
 int verb_confirm(int argc, char **argv);
 int verb_notify_test(int argc, char **argv);
