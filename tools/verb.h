@@ -8,6 +8,7 @@ int verb_list(int argc, char **argv);
 int verb_status(int argc, char **argv);
 int verb_doctor(int argc, char **argv);
 int verb_confirm(int argc, char **argv);
+int verb_prune(int argc, char **argv);
 int verb_notify_test(int argc, char **argv);
 int verb_backup(int argc, char **argv);
 int verb_migrate(int argc, char **argv);

@@ -34,6 +34,8 @@ ROOMS = {
                    "tools/keyfile"],
     "tools/doctor": ["backend/base/", "backend/stream.h", "backend/store/", "backend/seal/seal.h", "backend/object",
                      "conf/", "conf/keys", "conf/stores", "fs/path", "tools/"],
+    "tools/prune/": ["backend/base/", "backend/stream.h", "backend/store/", "backend/object", "conf/", "conf/stores",
+                     "fs/path", "tools/"],
     "tools/keygen": ["backend/base/", "backend/seal/seal.h", "tools/", "tools/keyfile"],
     "tools/keyfile": ["backend/base/", "backend/seal/seal.h", "tools/"],
     # verify judges what is inside a file as the mount does what is stored plain, and sees no store for it

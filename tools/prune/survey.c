@@ -1,0 +1,434 @@
+// Keys come in byte order, so those of one HOST/DATE come together; its backups are made when all of them are known.
+#include "tools/prune/prune.h"
+
+#include "backend/base/scope.h"
+#include "fs/path.h"
+#include "tools/catalog/names.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DAY_SECONDS 86400
+
+struct survey {
+    struct prune_list *out;
+    const char *partition; // wanted, or NULL
+    struct err *err;
+    // of the HOST/DATE in hand
+    char host[PATH_COMPONENT_BYTES + 1], date[16];
+    struct found {
+        char *path; // in the tree
+        struct piece piece;
+    } * found;
+    size_t count, room, first; // first: of its backups in `out`
+};
+
+static int no_memory(struct err *err)
+{
+    return err_set(err, ENOMEM, "no memory for the list of backups");
+}
+
+static void piece_done(struct piece *p)
+{
+    free(p->key);
+    free(p->id);
+}
+
+static void backup_done(struct prune_backup *b)
+{
+    for (size_t i = 0; i < b->count; i++)
+        piece_done(&b->pieces[i]);
+    free(b->pieces);
+    free(b->host);
+    free(b->date);
+    free(b->partition);
+    free(b->path);
+    free(b->failure);
+}
+
+void prune_list_done(struct prune_list *all)
+{
+    for (size_t i = 0; i < all->count; i++)
+        backup_done(&all->list[i]);
+    free(all->list);
+    *all = (struct prune_list){.list = NULL};
+}
+
+// An array with room for one more; NULL, and the old one stays, when there is no memory.
+static void *grown(void *list, size_t count, size_t *room, size_t size)
+{
+    if (count < *room)
+        return list;
+    size_t more = *room ? 2 * *room : 16;
+    void *out = reallocarray(list, more, size);
+    if (out)
+        *room = more;
+    return out;
+}
+
+// --- Backups of one DATE ---
+
+// The one of this path, made when it is not there yet.
+static struct prune_backup *backup_of(struct survey *s, const char *path, size_t path_len,
+                                      const char *partition, size_t partition_len)
+{
+    struct prune_list *all = s->out;
+    for (size_t i = all->count; i-- > s->first;)
+        if (strncmp(all->list[i].path, path, path_len) == 0 && !all->list[i].path[path_len])
+            return &all->list[i];
+    void *list = grown(all->list, all->count, &all->room, sizeof(*all->list));
+    if (!list)
+        return NULL;
+    all->list = list;
+    struct prune_backup b = {.host = strdup(s->host),
+                             .date = strdup(s->date),
+                             .partition = strndup(partition, partition_len),
+                             .path = strndup(path, path_len)};
+    if (!b.host || !b.date || !b.partition || !b.path) {
+        backup_done(&b);
+        return NULL;
+    }
+    all->list[all->count] = b;
+    return &all->list[all->count++];
+}
+
+static int add_piece(struct survey *s, struct prune_backup *b, struct found *f)
+{
+    void *list = b ? grown(b->pieces, b->count, &b->room, sizeof(*b->pieces)) : NULL;
+    if (!list)
+        return no_memory(s->err);
+    b->pieces = list;
+    b->bytes += f->piece.size;
+    b->objects += f->piece.seen;
+    time_t *newest = f->piece.seen ? &b->newest_seen : &b->newest_hidden;
+    // what was added later says nothing of when the backup was made
+    if (f->piece.modified > *newest && (!f->piece.seen || f->piece.rank != PIECE_WORD))
+        *newest = f->piece.modified;
+    b->pieces[b->count++] = f->piece;
+    f->piece = (struct piece){.key = NULL};
+    return 0;
+}
+
+static void see_verified(struct prune_backup *b, time_t at, bool pass)
+{
+    if (b->is_verified && at < b->verified_at)
+        return;
+    b->is_verified = true;
+    b->verified_at = at;
+    b->pass = pass;
+}
+
+// What follows HOST/DATE/.
+static const char *below_date(const char *path)
+{
+    return strchr(strchr(path, '/') + 1, '/') + 1;
+}
+
+// PARTITION of what lies in a directory, and the component below it. False: a file directly in DATE.
+static bool split(const char *path, char partition[PATH_COMPONENT_BYTES + 1],
+                  char name[PATH_COMPONENT_BYTES + 1], bool *out_is_dir)
+{
+    const char *below = below_date(path), *slash = strchr(below, '/');
+    if (!slash)
+        return false;
+    snprintf(partition, PATH_COMPONENT_BYTES + 1, "%.*s", (int)(slash - below), below);
+    size_t len = strcspn(slash + 1, "/");
+    snprintf(name, PATH_COMPONENT_BYTES + 1, "%.*s", (int)len, slash + 1);
+    *out_is_dir = slash[1 + len] == '/';
+    return true;
+}
+
+// Is one of ours in that directory, for readers? From `from` on its names stand one behind the other.
+static bool has_stem(const struct survey *s, size_t from, const char *partition)
+{
+    char dir[PATH_COMPONENT_BYTES + 1], name[PATH_COMPONENT_BYTES + 1];
+    bool is_dir = false;
+    struct name read;
+    for (size_t i = from; i < s->count && split(s->found[i].path, dir, name, &is_dir); i++) {
+        if (strcmp(dir, partition) != 0)
+            break;
+        if (s->found[i].piece.seen && name_parse(partition, name, &read))
+            return true;
+    }
+    return false;
+}
+
+static int add_stem(struct survey *s, struct found *f, const char *partition,
+                    const struct name *read, bool is_dir)
+{
+    size_t above = (size_t)(below_date(f->path) - f->path) + strlen(partition) + 1;
+    struct prune_backup *b =
+        backup_of(s, f->path, above + read->stem_len, partition, strlen(partition));
+    if (!b)
+        return no_memory(s->err);
+    b->ours = true;
+    b->item.when = read->when;
+    bool word = !is_dir && (read->kind == NAME_META || read->kind == NAME_VERIFIED);
+    f->piece.rank = word ? PIECE_WORD : f->piece.rank;
+    if (f->piece.seen && word && read->kind == NAME_META)
+        b->has_meta = true;
+    else if (f->piece.seen && word)
+        see_verified(b, read->verified_at, read->pass);
+    else if (f->piece.seen && (read->kind == NAME_DUMP || read->kind == NAME_SQL ||
+                               (is_dir && read->kind == NAME_DIR)))
+        b->has_dump = true;
+    return add_piece(s, b, f);
+}
+
+// Of a PARTITION directory that people copied in.
+static int add_whole(struct survey *s, struct found *f, const char *partition, const char *name,
+                     bool is_dir)
+{
+    size_t len = (size_t)(below_date(f->path) - f->path) + strlen(partition);
+    struct prune_backup *b = backup_of(s, f->path, len, partition, strlen(partition));
+    if (!b)
+        return no_memory(s->err);
+    struct name_base base;
+    name_base(name, &base);
+    b->is_dir = true;
+    if (!is_dir && base.added == NAME_ADDED_VERIFIED) {
+        f->piece.rank = PIECE_WORD;
+        if (f->piece.seen)
+            see_verified(b, base.verified_at, base.pass);
+    } else if (f->piece.seen && name[0] != '.') {
+        b->has_dump = true;
+    }
+    return add_piece(s, b, f);
+}
+
+static int group_dirs(struct survey *s)
+{
+    char partition[PATH_COMPONENT_BYTES + 1], name[PATH_COMPONENT_BYTES + 1];
+    char last[PATH_COMPONENT_BYTES + 1] = "";
+    bool is_dir = false, stems = false;
+    int rc = 0;
+    for (size_t i = 0; i < s->count && rc == 0; i++) {
+        struct found *f = &s->found[i];
+        struct name read;
+        if (!split(f->path, partition, name, &is_dir) || partition[0] == '.')
+            continue;
+        if (strcmp(partition, last) != 0)
+            stems = has_stem(s, i, partition);
+        memcpy(last, partition, sizeof(last));
+        if (name_parse(partition, name, &read))
+            rc = add_stem(s, f, partition, &read, is_dir);
+        else if (!stems)
+            rc = add_whole(s, f, partition, name, is_dir);
+    }
+    return rc;
+}
+
+// --- Files in DATE ---
+
+static bool ends_in(const char *name, const char *suffix)
+{
+    size_t len = strlen(name), n = strlen(suffix);
+    return len > n && strcmp(name + len - n, suffix) == 0;
+}
+
+static bool is_beside(const char *name)
+{
+    return ends_in(name, ".schema.sql") || ends_in(name, ".globals.sql");
+}
+
+// META and VERIFIED belong to exactly that file or directory, schema and globals to the newest dump of their PARTITION.
+static struct prune_backup *owner(struct survey *s, const char *name, const struct name_base *base)
+{
+    struct prune_list *all = s->out;
+    struct prune_backup *newest = NULL;
+    size_t partition_len = strcspn(name, ".");
+    for (size_t i = s->first; i < all->count; i++) {
+        struct prune_backup *b = &all->list[i];
+        const char *path = b->ours ? "" : below_date(b->path);
+        if (base->added != NAME_ADDED_NOTHING) {
+            if (strncmp(path, name, base->base_len) == 0 && !path[base->base_len])
+                return b;
+        } else if (*path && !b->is_dir && strncmp(b->partition, name, partition_len) == 0 &&
+                   !b->partition[partition_len] &&
+                   (!newest || b->newest_seen > newest->newest_seen)) {
+            newest = b;
+        }
+    }
+    return newest;
+}
+
+static int add_file(struct survey *s, struct found *f, const char *name)
+{
+    struct prune_backup *b = backup_of(s, f->path, strlen(f->path), name, strcspn(name, "."));
+    if (b && f->piece.seen)
+        b->has_dump = true;
+    return add_piece(s, b, f);
+}
+
+static int add_companion(struct survey *s, struct found *f, const char *name,
+                         const struct name_base *base)
+{
+    struct prune_backup *b = owner(s, name, base);
+    if (!b && base->added != NAME_ADDED_NOTHING)
+        return 0; // of nothing that is there
+    if (!b)
+        return add_file(s, f, name);
+    if (base->added != NAME_ADDED_NOTHING)
+        f->piece.rank = PIECE_WORD;
+    if (base->added == NAME_ADDED_VERIFIED && f->piece.seen)
+        see_verified(b, base->verified_at, base->pass);
+    return add_piece(s, b, f);
+}
+
+static int group_files(struct survey *s)
+{
+    int rc = 0;
+    for (int companions = 0; companions < 2; companions++) {
+        for (size_t i = 0; i < s->count && rc == 0; i++) {
+            struct found *f = &s->found[i];
+            const char *name = below_date(f->path);
+            struct name_base base;
+            if (!f->piece.key || strchr(name, '/') || name[0] == '.')
+                continue;
+            name_base(name, &base);
+            bool is = base.added != NAME_ADDED_NOTHING || is_beside(name);
+            if (is == (companions == 1))
+                rc = is ? add_companion(s, f, name, &base) : add_file(s, f, name);
+        }
+    }
+    return rc;
+}
+
+// --- What they are ---
+
+// When it was stored, if that is near its DATE. A bucket that was copied whole is as new as the copy: then the end of DATE.
+static time_t copied_when(const struct prune_backup *b)
+{
+    time_t day = 0;
+    (void)name_date(b->date, &day);
+    if (b->newest_seen >= day - DAY_SECONDS && b->newest_seen < day + 2 * DAY_SECONDS)
+        return b->newest_seen;
+    return day + DAY_SECONDS - 1;
+}
+
+static void judge(struct prune_backup *b)
+{
+    struct keep_item *item = &b->item;
+    if (b->objects == 0) {
+        item->state = KEEP_HIDDEN;
+        item->when = b->newest_hidden;
+        return;
+    }
+    if (!b->ours)
+        item->when = copied_when(b);
+    bool whole = b->has_dump && (b->has_meta || !b->ours);
+    item->state = !whole ? KEEP_UNFINISHED : b->is_verified && !b->pass ? KEEP_FAILED : KEEP_GOOD;
+    item->verified = whole && b->is_verified && b->pass;
+}
+
+static int end_date(struct survey *s)
+{
+    int rc = group_dirs(s);
+    if (rc == 0)
+        rc = group_files(s);
+    for (size_t i = s->first; i < s->out->count; i++)
+        judge(&s->out->list[i]);
+    for (size_t i = 0; i < s->count; i++) {
+        s->out->strays += s->found[i].piece.key && s->found[i].piece.seen;
+        piece_done(&s->found[i].piece);
+        free(s->found[i].path);
+    }
+    s->count = 0;
+    return rc;
+}
+
+// --- The listing ---
+
+// By name alone: what a copied directory must have. (pg_dump -Fd, pg_basebackup -Ft and -Fp.)
+static enum piece_rank rank_of(const char *path)
+{
+    static const char *const heads[] = {"toc.dat",    "toc.dat.gz",   "backup_manifest",
+                                        "PG_VERSION", "backup_label", "pg_control"};
+    const char *name = strrchr(path, '/') + 1;
+    for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++)
+        if (strcmp(name, heads[i]) == 0)
+            return PIECE_HEAD;
+    return PIECE_REST;
+}
+
+static bool is_wanted(const struct survey *s, const char *path)
+{
+    char partition[PATH_COMPONENT_BYTES + 1];
+    if (!s->partition)
+        return true;
+    return path_partition(path, !strchr(below_date(path), '/'), partition) &&
+           strcmp(partition, s->partition) == 0;
+}
+
+static int begin_date(struct survey *s, const char *path)
+{
+    size_t host = strcspn(path, "/"), date = strcspn(path + host + 1, "/");
+    if (strncmp(s->host, path, host) == 0 && !s->host[host] &&
+        strncmp(s->date, path + host + 1, date) == 0 && !s->date[date])
+        return 0;
+    int rc = end_date(s);
+    s->first = s->out->count;
+    snprintf(s->host, sizeof(s->host), "%.*s", (int)host, path);
+    snprintf(s->date, sizeof(s->date), "%.*s", (int)date, path + host + 1);
+    return rc;
+}
+
+static int see(void *ctx, const struct store_version *version)
+{
+    struct survey *s = ctx;
+    char path[STORE_KEY_BYTES + 1];
+    if (!path_from_key(version->key, path) || path_depth(path) < 3 || !is_wanted(s, path))
+        return 0;
+    int rc = begin_date(s, path);
+    if (rc)
+        return rc;
+    void *list = grown(s->found, s->count, &s->room, sizeof(*s->found));
+    if (!list)
+        return no_memory(s->err);
+    s->found = list;
+    struct found f = {.path = strdup(path),
+                      .piece = {.key = strdup(version->key),
+                                .id = strdup(version->id),
+                                .rank = rank_of(path),
+                                .marker = version->delete_marker,
+                                .seen = version->latest && !version->delete_marker,
+                                .size = version->size,
+                                .modified = version->last_modified.tv_sec,
+                                .order = s->out->order++}};
+    s->found[s->count++] = f;
+    return f.path && f.piece.key && f.piece.id ? 0 : no_memory(s->err);
+}
+
+static int compare(const void *a, const void *b)
+{
+    const struct prune_backup *x = a, *y = b;
+    int order = strcmp(x->host, y->host);
+    if (order == 0)
+        order = strcmp(x->partition, y->partition);
+    if (order == 0)
+        order = (x->item.when > y->item.when) - (x->item.when < y->item.when);
+    return order ? order : strcmp(x->path, y->path);
+}
+
+int prune_survey(struct store *store, const char *host, const char *partition,
+                 struct prune_list *out, struct err *err)
+{
+    struct prune_list all = {.list = NULL};
+    struct survey s = {.out = &all, .partition = partition, .err = err};
+    char prefix[PATH_COMPONENT_BYTES + 2] = "";
+    if (host)
+        snprintf(prefix, sizeof(prefix), "%.*s/", PATH_COMPONENT_BYTES, host);
+    int rc = store->ops->list_versions(store, prefix, see, &s, err);
+    int ended = end_date(&s);
+    rc = rc ? rc : ended;
+    free(s.found);
+    if (rc) {
+        prune_list_done(&all);
+        return rc;
+    }
+    if (all.count)
+        qsort(all.list, all.count, sizeof(*all.list), compare);
+    *out = all;
+    return 0;
+}
