@@ -10,5 +10,6 @@ int verb_doctor(int argc, char **argv);
 int verb_confirm(int argc, char **argv);
 int verb_prune(int argc, char **argv);
 int verb_notify_test(int argc, char **argv);
+int verb_restore(int argc, char **argv);
 int verb_backup(int argc, char **argv);
 int verb_migrate(int argc, char **argv);

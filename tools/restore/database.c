@@ -239,8 +239,7 @@ int restore_drop(const struct pg_server *server, const char *database, struct er
     return rc == 0 ? 0 : err_prefix(err, "drop database %s", database);
 }
 
-// At most `room` bytes of UTF-8, no half character.
-static size_t cut(const char *text, size_t room)
+size_t name_cut(const char *text, size_t room)
 {
     size_t len = strlen(text);
     if (len <= room)
@@ -261,7 +260,7 @@ int restore_scratch_name(const char *prefix, const char *database, char out[64])
     size_t taken = strlen("bakfs_") + strlen(prefix) + 2 + strlen(stamp) + 5;
     if (taken >= NAME_MAX_BYTES)
         return -ENAMETOOLONG;
-    int len = (int)cut(database, NAME_MAX_BYTES - taken);
+    int len = (int)name_cut(database, NAME_MAX_BYTES - taken);
     int made = snprintf(out, 64, "bakfs_%s_%.*s_%s_%04x", prefix, len, database, stamp, noise);
     return made > 0 && made < 64 ? 0 : -ENAMETOOLONG;
 }
