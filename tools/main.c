@@ -20,6 +20,7 @@ static const char help[] =
     "  doctor    look at everything, say what is wrong and what to type\n"
     "  keygen    make a key\n"
     "  prune     remove the backups that no rule keeps, from the store\n"
+    "  restore   restore a backup into a new database, compare, replace\n"
     "  notify-test  send a test by every way that failures are told\n"
     "\n"
     "  bakfs VERB --help   the options of a verb, with an example\n"
@@ -46,13 +47,14 @@ static const struct verb {
     {"doctor", verb_doctor, (char[]){"bakfs doctor"}},
     {"keygen", verb_keygen, (char[]){"bakfs keygen"}},
     {"prune", verb_prune, (char[]){"bakfs prune"}},
+    {"restore", verb_restore, (char[]){"bakfs restore"}},
     {"notify-test", verb_notify_test, (char[]){"bakfs notify-test"}},
 };
 enum { VERBS = sizeof(verbs) / sizeof(verbs[0]) };
 
 // What people may type because the documentation of a later version says so.
-static const char *const later[] = {"backup",  "restore", "verify", "drill",
-                                    "migrate", "rekey",   "policy", NULL};
+static const char *const later[] = {"backup", "verify", "drill", "migrate",
+                                    "rekey",  "policy", NULL};
 
 static const struct verb *find(const char *name)
 {

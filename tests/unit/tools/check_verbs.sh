@@ -34,7 +34,7 @@ wants 0 help
 wants 0 --help
 wants 0 --version
 grep -Eqx 'bakfs [0-9]+\.[0-9]+\.[0-9]+' out || fail "version"
-for verb in init umount list confirm keygen doctor notify-test; do
+for verb in init umount list confirm keygen doctor notify-test restore; do
     wants 0 "$verb" --help
     says out "Usage: bakfs $verb"
     says out "Example"
@@ -46,7 +46,7 @@ for verb in init umount list confirm keygen doctor notify-test; do
 done
 wants 2 ilst
 says err "did you mean list?"
-wants 2 restore
+wants 2 rekey
 says err "not yet"
 wants 2 $'x\e[31m'
 says_not err $'\e'
