@@ -15,6 +15,8 @@ static const char help[] =
     "  mount     mount the tree\n"
     "  umount    unmount it, and wait until everything is stored\n"
     "  list      show what backups there are\n"
+    "  verify    is what is stored a backup? reads it, or restores it, and compares\n"
+    "  drill     restore the newest backup of each database for trial: how long does it take?\n"
     "  confirm   is a file in the store, whole? answers by its exit code\n"
     "  status    is all well? exit code, page, metrics, mail\n"
     "  doctor    look at everything, say what is wrong and what to type\n"
@@ -42,6 +44,8 @@ static const struct verb {
     {"mount", verb_mount, (char[]){"bakfs mount"}},
     {"umount", verb_umount, (char[]){"bakfs umount"}},
     {"list", verb_list, (char[]){"bakfs list"}},
+    {"verify", verb_verify, (char[]){"bakfs verify"}},
+    {"drill", verb_drill, (char[]){"bakfs drill"}},
     {"confirm", verb_confirm, (char[]){"bakfs confirm"}},
     {"status", verb_status, (char[]){"bakfs status"}},
     {"doctor", verb_doctor, (char[]){"bakfs doctor"}},
@@ -53,8 +57,7 @@ static const struct verb {
 enum { VERBS = sizeof(verbs) / sizeof(verbs[0]) };
 
 // What people may type because the documentation of a later version says so.
-static const char *const later[] = {"backup", "verify", "drill", "migrate",
-                                    "rekey",  "policy", NULL};
+static const char *const later[] = {"backup", "migrate", "rekey", "policy", NULL};
 
 static const struct verb *find(const char *name)
 {

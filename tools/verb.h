@@ -13,3 +13,5 @@ int verb_notify_test(int argc, char **argv);
 int verb_restore(int argc, char **argv);
 int verb_backup(int argc, char **argv);
 int verb_migrate(int argc, char **argv);
+int verb_verify(int argc, char **argv);
+int verb_drill(int argc, char **argv);

@@ -205,7 +205,8 @@ int load_command(const struct restore_job *job, const struct source *source, str
     if (!into || !dump)
         return err_errno(err, ENOMEM, "restore");
     const char *const argv[] = {"/bin/sh", "-c", job->conf->restore_command, NULL};
-    const char *const env[] = {into, dump, NULL};
+    // a drill's command leaves nothing behind
+    const char *const env[] = {into, dump, job->scratch ? "BAKFS_DRILL=1" : "BAKFS_DRILL", NULL};
     struct feed f = {.job = job, .source = source, .name = "restore_command", .in = -1, .out = -1};
     return run(&f, argv, env, err);
 }
