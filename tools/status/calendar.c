@@ -140,11 +140,11 @@ static void put_months(FILE *out, const struct calendar *c, int64_t from, int64_
             continue;
         int64_t x = LEFT + (day - from) / 7 * CELL;
         shown = tm.tm_mon;
-        if (x - last_x < 2 * CELL + 4) // no room for two names
+        if (x - last_x < 2 * CELL) // no room for two names
             continue;
-        strftime(name, sizeof(name), tm.tm_mon == 0 ? "%b %Y" : "%b", &tm);
+        strftime(name, sizeof(name), tm.tm_mon == 0 ? "%Y" : "%b", &tm); // January says its year
         fprintf(out, "<text x=\"%" PRId64 "\" y=\"11\">%s</text>", x, name);
-        last_x = x + (tm.tm_mon == 0 ? 2 * CELL : 0);
+        last_x = x;
     }
 }
 

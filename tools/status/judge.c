@@ -233,6 +233,7 @@ static bool judge_size(struct status_partition *p)
     int64_t percent = 0;
     if (!status_trend(p, &percent) || (percent > -90 && percent < 900))
         return true;
+    p->strange_size = true;
     status_size_text(p->newest->size, size);
     status_size_text(p->median7, before);
     snprintf(type, sizeof(type), "bakfs verify %s --restore", p->newest->dump);
@@ -469,6 +470,17 @@ static bool judge_daemon(struct status *s, const struct status_look *look)
 
 // --- The verdict ---
 
+const char *status_why(const struct status_partition *p)
+{
+    if (p->level != STATUS_BAD)
+        return p->strange_size ? "its size" : p->level == STATUS_WARN ? "its age" : "";
+    return p->count == 0      ? "no backup at all"
+           : !p->newest       ? "no good backup"
+           : p->overdue       ? "backup overdue"
+           : p->drill_overdue ? "drill overdue"
+                              : "the last backup failed";
+}
+
 static void name_some(FILE *out, const struct status *s, enum status_level level)
 {
     size_t named = 0, all = level == STATUS_BAD ? s->bad : s->warn;
@@ -477,12 +489,7 @@ static void name_some(FILE *out, const struct status *s, enum status_level level
         if (p->level != level)
             continue;
         fprintf(out, "%s%s on %s", named ? "; " : "", p->partition, p->host);
-        for (size_t k = 0; k < p->notes.count; k++) {
-            if (p->notes.list[k].level != level)
-                continue;
-            fprintf(out, " (%s)", p->notes.list[k].text);
-            break;
-        }
+        fprintf(out, " (%s)", status_why(p));
         named++;
     }
     if (named < all)

@@ -62,7 +62,7 @@ struct status_partition {
     uint64_t every_s;            // configured; 0: never overdue
     int64_t rhythm_s;            // the median distance of the last ones; 0: too few
     uint64_t median7, median30;  // sizes of the good ones before the newest; 0: too few
-    bool overdue, drill_overdue;
+    bool overdue, drill_overdue, strange_size;
     size_t bad_since;   // unfinished, incomplete, failed ones behind the newest good
     time_t verified_at; // of the newest PASS of any kind, 0: none
     struct status_drill drill;
@@ -124,6 +124,9 @@ void status_done(struct status *);
 bool status_note(struct status_notes *, enum status_level, const char *type, const char *format,
                  ...) __attribute__((format(printf, 4, 5)));
 const char *status_level_word(enum status_level); // "ok", "warning", "bad"
+
+// The worst of it in three words, the same tomorrow: for a sentence about many.
+const char *status_why(const struct status_partition *);
 
 // What a UTC day of a partition saw: the calendar.
 enum status_day { STATUS_DAY_NONE, STATUS_DAY_GOOD, STATUS_DAY_VERIFIED, STATUS_DAY_BAD };

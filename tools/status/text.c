@@ -19,7 +19,9 @@ void status_size_text(uint64_t bytes, char out[32])
 
 void status_span_text(uint64_t s, char out[32])
 {
-    if (s < 120)
+    if (s == STATUS_DAY_SECONDS)
+        snprintf(out, 32, "1 day");
+    else if (s < 120)
         snprintf(out, 32, "%" PRIu64 " s", s);
     else if (s < UINT64_C(120) * 60)
         snprintf(out, 32, "%" PRIu64 " min", s / 60);

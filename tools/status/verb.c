@@ -122,10 +122,7 @@ static char *summary_of(const struct status *s)
         const struct status_partition *p = &s->partitions[i];
         if (i < 5)
             fprintf(out, "%s%s on %s: %s", named++ ? "; " : "", p->partition, p->host,
-                    !p->newest         ? "no good backup"
-                    : p->overdue       ? "backup overdue"
-                    : p->drill_overdue ? "drill overdue"
-                                       : "the last backup failed");
+                    status_why(p));
     }
     if (s->bad > 5)
         fprintf(out, "; and %zu more", s->bad - 5);
