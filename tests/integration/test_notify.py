@@ -311,6 +311,23 @@ class Daemon(NotifyCase):
         put_file(m.make("db1/2024-11-22/more"), [b"x"])
         m.stop()
 
+    def test_a_mail_server_that_says_nothing(self):
+        """It holds up nobody but who sends."""
+        with socket.socket() as silent:
+            silent.bind(("127.0.0.1", 0))
+            silent.listen()
+            silent.settimeout(60)
+            m = self.mount({"notify": {"smtp": "smtp://127.0.0.1:%d" % silent.getsockname()[1], "to": "root"}})
+            self.die(m.make("db1/2024-11-22/orders.dump"))
+            connection = silent.accept()[0]
+            for i in range(100):
+                self.die(m.make("db1/2024-11-22/p%d" % i))
+            put_file(m.make("db1/2024-11-22/whole"), [b"x"])
+            self.assertNotIn("nobody was told", m.log())
+            connection.close()
+            wait_until(lambda: "nobody was told of what was not stored" in m.log())
+            m.kill()
+
     def test_a_tool_tells_itself(self):
         """What a tool of ours writes is told by the tool, unless that died too."""
         inbox = self.closing(Inbox())

@@ -44,9 +44,11 @@ static void put_text(FILE *out, const struct message *m, const struct message_co
             m->pass && c->again ? " again" : "", m->verb, m->what, m->host, m->summary);
     if (*m->body)
         fprintf(out, "\n%s%s", m->body, m->body[strlen(m->body) - 1] == '\n' ? "" : "\n");
-    if (m->pass && c->again)
-        fprintf(out, "\nIt had failed %" PRIu64 " time%s since %s.\n", c->count,
-                c->count == 1 ? "" : "s", utc(c->since, since));
+    if (m->pass && c->again && c->count == 1)
+        fprintf(out, "\nIt had failed at %s.\n", utc(c->since, since));
+    else if (m->pass && c->again)
+        fprintf(out, "\nIt had failed %" PRIu64 " times since %s.\n", c->count,
+                utc(c->since, since));
     if (!m->pass && c->count > 1)
         fprintf(out, "\nThis has failed %" PRIu64 " times since %s.\n", c->count,
                 utc(c->since, since));
