@@ -33,6 +33,24 @@ static void a_thread_belongs_to_its_process(void **state)
     assert_int_equal(holders_group(0x3fffffff), 0); // above any pid_max
 }
 
+// A number may be another process's by now: the time of its start tells them apart.
+static void who_lives_has_a_start(void **state)
+{
+    (void)state;
+    assert_true(holders_started(getpid()) > 0);
+    assert_int_equal(holders_started(getpid()), holders_started(getpid()));
+    assert_int_equal(holders_started(0), 0);
+    assert_int_equal(holders_started(0x3fffffff), 0);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(0);
+    siginfo_t info;
+    assert_int_equal(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT), 0);
+    assert_int_equal(holders_started(child), 0); // a zombie
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_int_equal(holders_started(child), 0);
+}
+
 static void descriptors_are_known_by_inode(void **state)
 {
     (void)state;
@@ -127,6 +145,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_thread_belongs_to_its_process),
+        cmocka_unit_test(who_lives_has_a_start),
         cmocka_unit_test(descriptors_are_known_by_inode),
         cmocka_unit_test(deaths_are_told_apart),
         cmocka_unit_test(threads_that_are_ended_do_not_die),
