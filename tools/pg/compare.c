@@ -246,8 +246,8 @@ static size_t length_without_role(const char *name)
 // is enough.
 static bool is_of_missing(const struct sides *s, const struct fact *then)
 {
-    static const char *const parts[] = {"column", "constraint", "trigger", "rule",
-                                        "policy", "rows",       NULL};
+    static const char *const parts[] = {"column", "constraint", "trigger",  "rule",
+                                        "policy", "rows",       "unlogged", NULL};
     static const char *const wholes[] = {"table", "foreign_table",     "view",
                                          "type",  "materialized_view", NULL};
     static const char *const said[] = {"owner", "comment", "grant", "tablespace", NULL};
@@ -281,27 +281,29 @@ static bool is_matview(const struct facts *f, const char *name)
 }
 
 // Counts: exact ones must be the same; a materialized view is filled anew by a restore.
-static int compare_rows(const struct sides *s, const struct pair *p, struct err *err)
+static int compare_rows(const struct sides *s, const struct pair *given, struct err *err)
 {
-    const char *name = p->then->name;
-    if (!p->now) {
-        const struct fact *skipped = facts_find(s->now, "rows_skipped", name);
-        if (skipped)
-            return add(s->out, DIFFERENCE_NOTE, err, "rows %s: not counted (%s), %s in the backup",
-                       name, skipped->value, p->then->value);
-        if (is_matview(s->now, name)) // not populated, which its definition tells
+    struct pair p = *given;
+    const char *name = p.then->name, *kind = p.then->kind;
+    if (!p.now) // a table that is unlogged on one side only: its definition tells
+        p.now = facts_find(s->now, strcmp(p.then->kind, "rows") == 0 ? "unlogged" : "rows", name);
+    const struct fact *skipped = p.now ? NULL : facts_find(s->now, "rows_skipped", name);
+    if (skipped)
+        return add(s->out, DIFFERENCE_NOTE, err, "%s %s: not counted (%s), %s in the backup", kind,
+                   name, skipped->value, p.then->value);
+    if (!p.now) {
+        // an unpopulated materialized view says so by its definition
+        if (is_matview(s->now, name) || is_of_missing(s, p.then))
             return 0;
-        if (is_of_missing(s, p->then))
-            return 0;
-        return add(s->out, DIFFERENCE_FAIL, err, "rows %s: none can be counted, was %s", name,
-                   p->then->value);
+        return add(s->out, DIFFERENCE_FAIL, err, "%s %s: none can be counted, was %s", kind, name,
+                   p.then->value);
     }
-    if (strcmp(p->then->value, p->now->value) == 0)
+    if (strcmp(p.then->value, p.now->value) == 0)
         return 0;
     if (is_matview(s->then, name))
-        return differs(s->out, DIFFERENCE_NOTE, p,
+        return differs(s->out, DIFFERENCE_NOTE, &p,
                        " (refreshed by the restore: it was stale in the backup)", err);
-    return differs(s->out, DIFFERENCE_FAIL, p, "", err);
+    return differs(s->out, DIFFERENCE_FAIL, &p, "", err);
 }
 
 static int compare_missing(const struct sides *s, const struct fact *then, struct err *err)

@@ -38,7 +38,7 @@ int facts_inner_end(struct pg *, bool own, struct err *err);
     " LEFT JOIN pg_init_privs i ON i.classoid = '" catalog "'::regclass AND i.objoid = " alias     \
     ".oid AND i.objsubid = " sub " "
 #define SQL_BASE(type, owner)                                                                      \
-    "CASE WHEN i.privtype = 'e' OR n.nspname = 'pg_catalog' "             \
+    "CASE WHEN i.privtype = 'e' OR n.nspname = 'pg_catalog' "                                      \
     "THEN coalesce(i.initprivs, acldefault('" type "', " owner ")) "                               \
     "ELSE acldefault('" type "', " owner ") END"
 #define SQL_OWN "(" SQL_USER_SCHEMA " AND e.objid IS NULL)"

@@ -91,21 +91,32 @@ static int take_one(struct pg *pg, const struct facts_query *q, struct facts *ou
     return rc;
 }
 
-int facts_take(struct pg *pg, struct facts *out, struct err *err)
+static int take_all(struct pg *pg, struct facts *out, struct err *err)
 {
     static const struct facts_query *const kinds[] = {
         facts_of_relations, facts_of_relation_parts, facts_of_types,
         facts_of_code,      facts_of_access,         facts_of_the_rest,
     };
-    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        for (const struct facts_query *q = kinds[i]; q->sql; q++) {
-            int rc = take_one(pg, q, out, err);
-            if (rc != 0)
-                return err_prefix(err, "read the catalogs");
-        }
-    }
+    int rc = 0;
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        for (const struct facts_query *q = kinds[i]; rc == 0 && q->sql; q++)
+            rc = take_one(pg, q, out, err);
+    return rc;
+}
+
+int facts_take(struct pg *pg, struct facts *out, struct err *err)
+{
+    bool own = false;
+    int rc = facts_inner_begin(pg, &own, err);
+    if (rc != 0)
+        return rc;
+    rc = take_all(pg, out, err);
+    // what printed a view has locked the tables below it
+    int ended = facts_inner_end(pg, own, rc == 0 ? err : NULL);
     facts_sort(out);
-    return 0;
+    if (rc == 0)
+        rc = ended;
+    return rc == 0 ? 0 : err_prefix(err, "read the catalogs");
 }
 
 int facts_inner_begin(struct pg *pg, bool *out_own, struct err *err)
