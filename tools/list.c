@@ -1,8 +1,9 @@
 // bakfs list: walks the mount and shows what backups there are.
 #include "backend/base/scope.h"
 #include "conf/conf.h"
+#include "tools/catalog/backups.h"
+#include "tools/catalog/names.h"
 #include "tools/cli.h"
-#include "tools/mounted.h"
 #include "tools/verb.h"
 
 #include <errno.h>
@@ -19,11 +20,14 @@ static const char help[] =
     "Usage: bakfs list [HOST [PARTITION]] [--json] [-c CONF]\n"
     "\n"
     "Shows the backups on the mount, the oldest of each host first: when they were dumped, how\n"
-    "big they are and what of that is stored, how long ago they were committed, and whether the\n"
-    "dump ran to its end (yes, NO, or unknown where the file does not say). What says NO stopped\n"
-    "short or is empty: it is no backup, and is named once more at the end.\n"
+    "big they are and what of that is stored, how long ago they were committed, whether they were\n"
+    "verified (yes, FAILED, or not at all), and whether the dump ran to its end (yes, NO, or\n"
+    "unknown where the file does not say). What says NO stopped short, is empty or was not\n"
+    "finished: it is no backup, and is named once more at the end. Of what bakfs made the dump is\n"
+    "shown; of what was copied in, each file.\n"
     "\n"
-    "  --json        an array of objects instead of a table; \"complete\": \"no\" is such a one\n"
+    "  --json        an array of objects instead of a table; \"complete\": \"no\" and\n"
+    "                \"finished\": false are no backups\n"
     "  -c, --conf    the configuration, for the mount point\n"
     "\n"
     "Example:\n"
@@ -36,6 +40,8 @@ struct row {
     uint64_t size, stored;
     struct timespec committed;
     char complete[16];
+    bool ours, finished; // of a backup that bakfs made: META is there
+    enum backup_verified verified;
 };
 
 struct list {
@@ -43,7 +49,6 @@ struct list {
     const char *host, *partition; // wanted, or NULL
     struct row *rows;
     size_t count, room;
-    int failed; // exit code
 };
 
 static void row_done(struct row *row)
@@ -59,15 +64,6 @@ static void list_done(struct list *list)
     for (size_t i = 0; i < list->count; i++)
         row_done(&list->rows[i]);
     free(list->rows);
-}
-
-static void complain(struct list *list, const char *path, int code)
-{
-    struct err err;
-    err_errno(&err, code, "%s", path);
-    bool dead = code == ENOTCONN; // the mount is there, its daemon is not
-    cli_fail("bakfs list", &err, dead ? "bakfs umount --lazy && bakfs mount" : NULL);
-    list->failed = CLI_FAILED;
 }
 
 // A number or word that the daemon tells in an extended attribute.
@@ -92,117 +88,128 @@ static void fill_facts(struct row *row, const char *path, const struct stat *st)
         strcpy(row->complete, "unknown");
 }
 
-// `below` is HOST/DATE/NAME[/...]; a file in DATE belongs to its name up to the first dot.
-static bool split(const char *below, struct row *row)
+// `path`: below the mount.
+static struct row *add(struct list *list, const struct backup *b, const char *path)
 {
-    const char *date = strchr(below, '/');
-    const char *file = date ? strchr(date + 1, '/') : NULL;
-    if (!file)
-        return false;
-    row->host = strndup(below, (size_t)(date - below));
-    row->date = strndup(date + 1, (size_t)(file - date) - 1);
-    file++;
-    bool plain = strchr(file, '/') == NULL;
-    row->partition = strndup(file, strcspn(file, plain ? "." : "/"));
-    row->file = strdup(file);
-    return true;
-}
-
-static void add(struct list *list, const FTSENT *entry)
-{
-    const char *below = entry->fts_path + strlen(list->point);
-    struct row row = {.host = NULL};
-    if (!split(below + strspn(below, "/"), &row))
-        return; // no file belongs above DATE
-    bool whole = row.host && row.date && row.partition && row.file;
-    if (whole && list->partition && strcmp(row.partition, list->partition) != 0) {
-        row_done(&row);
-        return;
-    }
-    if (whole && list->count == list->room) {
+    if (list->count == list->room) {
         size_t room = list->room ? 2 * list->room : 64;
         struct row *more = reallocarray(list->rows, room, sizeof(*more));
-        if (more) {
-            list->rows = more;
-            list->room = room;
-        } else {
-            whole = false;
-        }
+        if (!more)
+            return NULL;
+        list->rows = more;
+        list->room = room;
     }
-    if (!whole) {
+    struct row row = {.host = strdup(b->host),
+                      .date = strdup(b->date),
+                      .partition = strdup(b->partition),
+                      .file = strdup(path + strlen(b->host) + strlen(b->date) + 2),
+                      .complete = "unknown",
+                      .ours = b->ours,
+                      .finished = b->finished,
+                      .verified = b->verified};
+    if (!row.host || !row.date || !row.partition || !row.file) {
         row_done(&row);
-        complain(list, entry->fts_path, ENOMEM);
-        return;
+        return NULL;
     }
-    fill_facts(&row, entry->fts_path, entry->fts_statp);
-    list->rows[list->count++] = row;
+    list->rows[list->count] = row;
+    return &list->rows[list->count++];
 }
 
-static int by_name(const FTSENT **a, const FTSENT **b)
+// A file; what is gone meanwhile is left out.
+static int add_file(struct list *list, const struct backup *b, const char *path, struct err *err)
 {
-    return strcmp((*a)->fts_name, (*b)->fts_name);
-}
-
-// What the walk need not go into: other hosts' siblings, latest/ (links to what is listed anyway), temporary names.
-static bool skipped(const struct list *list, const FTSENT *entry, int depth)
-{
-    if (entry->fts_name[0] == '.' && depth > 0)
-        return true;
-    if (depth == 2 && strcmp(entry->fts_name, "latest") == 0)
-        return true;
-    if (depth == 3 && list->partition) {
-        size_t len = strlen(list->partition);
-        char behind = entry->fts_name[len < entry->fts_namelen ? len : entry->fts_namelen];
-        return strncmp(entry->fts_name, list->partition, len) != 0 ||
-               (behind != '\0' && behind != '.');
+    auto_free char *whole = NULL;
+    struct stat st;
+    if (asprintf(&whole, "%s/%s", list->point, path) < 0) {
+        whole = NULL;
+        return err_errno(err, ENOMEM, "%s", path);
     }
-    return false;
+    if (lstat(whole, &st) != 0)
+        return errno == ENOENT ? 0 : err_errno(err, errno, "%s", path);
+    struct row *row = add(list, b, path);
+    if (!row)
+        return err_errno(err, ENOMEM, "%s", path);
+    fill_facts(row, whole, &st);
+    return 0;
 }
 
-static void walk_entry(struct list *list, FTS *walk, FTSENT *entry, int above)
-{
-    int depth = entry->fts_level + above; // 1 HOST, 2 DATE, 3 PARTITION
-    switch (entry->fts_info) {
-    case FTS_D:
-        if (skipped(list, entry, depth))
-            fts_set(walk, entry, FTS_SKIP);
-        break;
-    case FTS_F:
-        if (!skipped(list, entry, depth))
-            add(list, entry);
-        break;
-    case FTS_DNR:
-    case FTS_ERR:
-    case FTS_NS:
-        complain(list, entry->fts_path, entry->fts_errno);
-        break;
-    default:
-        break;
-    }
-}
-
-static int walk(struct list *list, struct err *err)
+// Of a directory that people copied in each file is shown.
+static int add_files(struct list *list, const struct backup *b, struct err *err)
 {
     auto_free char *start = NULL;
-    if (asprintf(&start, "%s%s%s", list->point, list->host ? "/" : "",
-                 list->host ? list->host : "") < 0) {
+    if (asprintf(&start, "%s/%s", list->point, b->dump) < 0) {
         start = NULL;
-        return err_errno(err, ENOMEM, "list");
+        return err_errno(err, ENOMEM, "%s", b->dump);
     }
-    struct stat st;
-    if (list->host && lstat(start, &st) != 0)
-        return errno == ENOENT
-                   ? err_set(err, ENOENT, "no backups of host %s in %s", list->host, list->point)
-                   : err_errno(err, errno, "%s", start);
     char *starts[] = {start, NULL};
-    FTS *walk = fts_open(starts, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, by_name);
+    FTS *walk = fts_open(starts, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, NULL);
     if (!walk)
-        return err_errno(err, errno, "%s", start);
+        return err_errno(err, errno, "%s", b->dump);
+    int rc = 0;
     errno = 0;
-    for (FTSENT *entry; (entry = fts_read(walk)); errno = 0)
-        walk_entry(list, walk, entry, list->host ? 1 : 0);
-    int rc = errno ? err_errno(err, errno, "%s", start) : 0;
+    for (FTSENT *entry; rc == 0 && (entry = fts_read(walk)); errno = 0) {
+        bool hidden = entry->fts_name[0] == '.' && entry->fts_level > 0;
+        const char *below = entry->fts_path + strlen(list->point) + 1;
+        struct name_base base;
+        name_base(entry->fts_name, &base);
+        if (hidden)
+            fts_set(walk, entry, FTS_SKIP);
+        else if (entry->fts_info == FTS_F && base.added != NAME_ADDED_VERIFIED)
+            rc = add_file(list, b, below, err);
+        else if (entry->fts_info == FTS_DNR || entry->fts_info == FTS_ERR)
+            rc = err_errno(err, entry->fts_errno, "%s", below);
+    }
+    if (rc == 0 && errno)
+        rc = err_errno(err, errno, "%s", b->dump);
     fts_close(walk);
+    return rc;
+}
+
+// A directory of pg_dump -Fd: one backup, one line.
+static int add_dir(struct list *list, struct backup *b, struct err *err)
+{
+    int rc = backup_ask_sizes(list->point, b, err);
+    struct row *row = rc ? NULL : add(list, b, b->dump);
+    if (!row)
+        return rc ? rc : err_errno(err, ENOMEM, "%s", b->dump);
+    row->size = b->size;
+    row->stored = b->stored;
+    row->committed.tv_sec = b->when;
+    return 0;
+}
+
+static int add_backup(struct list *list, struct backup *b, struct err *err)
+{
+    if (b->dump_is_dir)
+        return b->ours ? add_dir(list, b, err) : add_files(list, b, err);
+    int rc = add_file(list, b, backup_path(b), err);
+    if (b->ours)
+        return rc;
+    const char *beside[] = {b->schema, b->globals};
+    for (size_t i = 0; i < 2 && rc == 0; i++)
+        if (beside[i])
+            rc = add_file(list, b, beside[i], err);
+    return rc;
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct row *x = a, *y = b;
+    int order = strcmp(x->host, y->host);
+    if (order == 0)
+        order = strcmp(x->date, y->date);
+    return order ? order : strcmp(x->file, y->file);
+}
+
+static int load(struct list *list, struct err *err)
+{
+    struct backups all = {.list = NULL};
+    int rc = backups_load(list->point, list->host, list->partition, 0, &all, err);
+    for (size_t i = 0; i < all.count && rc == 0; i++)
+        rc = add_backup(list, &all.list[i], err);
+    backups_done(&all);
+    if (list->count)
+        qsort(list->rows, list->count, sizeof(*list->rows), by_place);
     return rc;
 }
 
@@ -210,7 +217,14 @@ static int walk(struct list *list, struct err *err)
 
 static bool is_incomplete(const struct row *row)
 {
-    return strcmp(row->complete, "no") == 0;
+    return strcmp(row->complete, "no") == 0 || !row->finished;
+}
+
+static const char *verified_word(const struct row *row)
+{
+    return row->verified == BACKUP_VERIFIED_PASS   ? "yes"
+           : row->verified == BACKUP_VERIFIED_FAIL ? "FAILED"
+                                                   : "-";
 }
 
 static int64_t age_s(const struct row *row)
@@ -262,7 +276,7 @@ static void print_table(const struct list *list)
     print_cell("DATE", 10);
     print_cell("PARTITION", partition);
     print_cell("FILE", file);
-    printf("%7s  %7s  %5s  %s\n", "SIZE", "STORED", "AGE", "COMPLETE");
+    printf("%7s  %7s  %5s  %-8s  %s\n", "SIZE", "STORED", "AGE", "VERIFIED", "COMPLETE");
     for (size_t i = 0; i < list->count; i++) {
         const struct row *row = &list->rows[i];
         char size[32], stored[32], age[32];
@@ -273,7 +287,7 @@ static void print_table(const struct list *list)
         print_cell(row->date, 10);
         print_cell(row->partition, partition);
         print_cell(row->file, file);
-        printf("%7s  %7s  %5s  ", size, stored, age);
+        printf("%7s  %7s  %5s  %-8s  ", size, stored, age, verified_word(row));
         cli_print_safe(stdout, is_incomplete(row) ? "NO" : row->complete);
         putchar('\n');
     }
@@ -288,7 +302,9 @@ static void name_incomplete(const struct list *list)
     if (count == 0)
         return;
     fflush(stdout);
-    fprintf(stderr, "bakfs list: %zu of these %s no backup: the dump stopped short or is empty\n",
+    fprintf(stderr,
+            "bakfs list: %zu of these %s no backup: the dump stopped short, is empty, or was not "
+            "finished (no META)\n",
             count, count == 1 ? "is" : "are");
     size_t named = 0;
     for (size_t i = list->count; i-- > 0 && named < INCOMPLETE_NAMED;) { // the newest first
@@ -332,7 +348,10 @@ static void print_json(const struct list *list)
         print_member("committed", when);
         printf("\"age_s\": %" PRId64 ", \"size\": %" PRIu64 ", \"stored\": %" PRIu64 ", ",
                age_s(row), row->size, row->stored);
-        printf("\"complete\": ");
+        printf("\"verified\": %s, ", row->verified == BACKUP_VERIFIED_PASS   ? "true"
+                                     : row->verified == BACKUP_VERIFIED_FAIL ? "false"
+                                                                             : "null");
+        printf("\"finished\": %s, \"complete\": ", row->finished ? "true" : "false");
         cli_print_json(stdout, row->complete);
         putchar('}');
     }
@@ -344,6 +363,15 @@ static bool one_component(const char *name)
     return *name && !strchr(name, '/') && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
 
+static bool host_is_there(const struct list *list)
+{
+    auto_free char *path = NULL;
+    struct stat st;
+    if (asprintf(&path, "%s/%s", list->point, list->host) < 0)
+        path = NULL;
+    return path && lstat(path, &st) == 0;
+}
+
 static int list_mount(const struct conf *conf, struct list *list, bool json)
 {
     struct err err;
@@ -351,23 +379,25 @@ static int list_mount(const struct conf *conf, struct list *list, bool json)
         err_set(&err, EINVAL, "no mount point: set [mount] point in the configuration");
         return cli_fail("bakfs list", &err, NULL);
     }
-    if (mounted_check(conf->mount.point, &err) != 0)
-        return cli_fail("bakfs list", &err, "bakfs mount");
     list->point = conf->mount.point;
-    if (walk(list, &err) != 0)
+    if (load(list, &err) != 0)
         return cli_fail("bakfs list", &err, NULL);
+    if (list->host && list->count == 0 && !host_is_there(list)) {
+        err_set(&err, ENOENT, "no backups of host %s in %s", list->host, list->point);
+        return cli_fail("bakfs list", &err, NULL);
+    }
     if (json)
         print_json(list);
     else if (list->count > 0)
         print_table(list);
-    else if (!list->failed)
+    else
         fprintf(stderr, "bakfs list: no backups%s%s in %s\n", list->partition ? " of " : "",
                 list->partition ? list->partition : "", list->point);
     if (!json)
         name_incomplete(list);
     // who asked for a certain one, and there is none, is told by the exit code too
     bool missing = list->partition && list->count == 0;
-    return cli_finish("bakfs list", list->failed ? list->failed : missing ? CLI_FAILED : CLI_DONE);
+    return cli_finish("bakfs list", missing ? CLI_FAILED : CLI_DONE);
 }
 
 int verb_list(int argc, char **argv)

@@ -256,6 +256,26 @@ class Status(Case):
         code, said = m.verb("status", "-c", m.conf)
         self.assertRegex(said, r"orders .* 1 hour ago, took 12 min")
 
+    def test_list_shows_what_is_finished_and_verified(self):
+        m = self.mount(self.conf())
+        good = self.backup(m, NOW - 2 * DAY, NOW - DAY)
+        bad = "%s.%s.orders" % (HOST, stamp(NOW - DAY))
+        place = (HOST, (NOW - DAY).strftime("%Y-%m-%d"))
+        put_file(m.make(*place, "orders", bad + ".dir", "toc.dat"), [b"x" * 100])
+        put_file(m.make(*place, "orders", bad + ".dir", "1.dat"), [b"x" * 1000])
+        put_file(m.make(*place, "users.sql"), [b"x"])
+        put_file(m.make(*place, "cluster", "PG_VERSION"), [b"15"])
+        put_file(m.make(*place, "cluster", "base", "1"), [b"x"])
+        code, said = m.verb("list", "--json", "-c", m.conf)
+        self.assertEqual(code, 0, said)
+        rows = [(row["file"], row["size"], row["finished"], row["verified"]) for row in json.loads(said)]
+        self.assertEqual(rows, [("orders/%s.dump" % good, 5005, True, True), ("cluster/PG_VERSION", 2, True, None), ("cluster/base/1", 1, True, None),
+                                ("orders/%s.dir" % bad, 1100, False, None), ("users.sql", 1, True, None)])
+        code, said = m.verb("list", HOST, "orders", "-c", m.conf)
+        self.assertRegex(said, r"%s\.dump .* yes +unknown\n" % re.escape(good))
+        self.assertRegex(said, r"%s\.dir .* - +NO\n" % re.escape(bad))
+        self.assertIn("1 of these is no backup", said)
+
     def test_a_key_is_proved(self):
         m = self.mount(self.conf())
         self.backup(m, NOW - datetime.timedelta(hours=2), NOW - datetime.timedelta(hours=1))
@@ -290,7 +310,7 @@ class Status(Case):
         metrics = os.path.join(self.tmp, "bakfs.prom")
         code, said = m.verb("status", "-c", m.conf, "--metrics", metrics)
         self.assertEqual(code, 1)
-        self.assertIn("bakfs is not mounted there; type: bakfs mount", said)
+        self.assertIn("nothing is mounted there; type: bakfs mount", said)
         with open(metrics, encoding="ascii") as f:
             self.assertIn("bakfs_up 0\n", f.read())
         code, said = m.verb("status", "-c", m.conf, "--html", "/nonexistent/x.html")

@@ -405,11 +405,12 @@ int backups_check_mount(const char *point, struct err *err)
         return err_set(
             err, ENOENT,
             "no mount point: set [mount] point in the configuration, or name it with -c");
-    int rc = mounted_check(point, err);
+    struct err why = {0};
+    int rc = mounted_check(point, &why);
+    if (rc == -ENOENT)
+        return err_set(err, ENOENT, "%s; type: bakfs mount", why.text);
     if (rc)
-        return rc == -ENOENT ? err_set(err, ENOENT,
-                                       "%s: bakfs is not mounted there; type: bakfs mount", point)
-                             : rc;
+        return err_copy(err, &why);
     auto_fd int fd = open(point, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 && errno == ENOTCONN) // the mount is there, its daemon is not
         return err_set(
