@@ -4,18 +4,13 @@
 #include "backend/base/scope.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define RUNNING_S 3600 // an unfinished backup so young may still be running
-#define PROOF_S (365 * (int64_t)STATUS_DAY_SECONDS)
 #define RHYTHM_BACKUPS 8
 #define RHYTHM_LEAST 4
 #define TREND_LEAST 3
-#define CLOCK_WARN_MS 30000
-#define CLOCK_BAD_MS 300000
 
 // Backups start at about the same time and take theirs: an eighth more is not late.
 static uint64_t with_slack(uint64_t s)
@@ -23,64 +18,16 @@ static uint64_t with_slack(uint64_t s)
     return s + s / 8;
 }
 
-// --- Notes ---
-
-bool status_note(struct status_notes *notes, enum status_level level, const char *type,
-                 const char *format, ...)
-{
-    struct status_note *more = reallocarray(notes->list, notes->count + 1, sizeof(*more));
-    if (!more)
-        return false;
-    notes->list = more;
-    struct status_note note = {.level = level, .type = type ? strdup(type) : NULL};
-    va_list args;
-    va_start(args, format);
-    int len = vasprintf(&note.text, format, args);
-    va_end(args);
-    if (len < 0 || (type && !note.type)) {
-        if (len >= 0)
-            free(note.text);
-        free(note.type);
-        return false;
-    }
-    notes->list[notes->count++] = note;
-    return true;
-}
-
-static void notes_done(struct status_notes *notes)
-{
-    for (size_t i = 0; i < notes->count; i++) {
-        free(notes->list[i].text);
-        free(notes->list[i].type);
-    }
-    free(notes->list);
-    *notes = (struct status_notes){.list = NULL};
-}
-
-static enum status_level worst(const struct status_notes *notes)
-{
-    enum status_level level = STATUS_OK;
-    for (size_t i = 0; i < notes->count; i++)
-        if (notes->list[i].level > level)
-            level = notes->list[i].level;
-    return level;
-}
-
-const char *status_level_word(enum status_level level)
-{
-    return level == STATUS_BAD ? "bad" : level == STATUS_WARN ? "warning" : "ok";
-}
-
 void status_done(struct status *s)
 {
     for (size_t i = 0; i < s->count; i++) {
         free(s->partitions[i].host);
         free(s->partitions[i].partition);
-        notes_done(&s->partitions[i].notes);
+        status_notes_done(&s->partitions[i].notes);
     }
     free(s->partitions);
     free(s->hosts);
-    notes_done(&s->notes);
+    status_notes_done(&s->notes);
     free(s->verdict);
     *s = (struct status){.partitions = NULL};
 }
@@ -186,10 +133,14 @@ static bool judge_since(const struct status_look *look, struct status_partition 
         p->bad_since++;
         last = b;
     }
-    if (last && !backup_is_good(last, &why) &&
-        !status_note(&p->notes, STATUS_BAD, again, "%zu newer one%s not good, the last is %s: %s",
-                     p->bad_since, p->bad_since == 1 ? " is" : "s are", backup_path(last), why))
-        return false;
+    if (last && !backup_is_good(last, &why)) {
+        char more[64] = "";
+        if (p->bad_since > 1)
+            snprintf(more, sizeof(more), " (and %zu before it)", p->bad_since - 1);
+        if (!status_note(&p->notes, STATUS_BAD, again, "the last backup%s is not good: %s (%s)",
+                         more, why, backup_path(last)))
+            return false;
+    }
     for (unsigned i = 0; i < look->daemon.failure_count; i++) {
         const struct daemon_failure *f = &look->daemon.failures[i];
         if (is_below(f->path, p) && (!p->newest || f->at > p->newest->when))
@@ -231,7 +182,8 @@ static bool judge_size(struct status_partition *p)
 {
     char size[32], before[32], type[512];
     int64_t percent = 0;
-    if (!status_trend(p, &percent) || (percent > -90 && percent < 900))
+    if (!status_trend(p, &percent) ||
+        (p->newest->size > p->median7 / 10 && p->newest->size / 10 < p->median7))
         return true;
     p->strange_size = true;
     status_size_text(p->newest->size, size);
@@ -284,7 +236,7 @@ static bool judge_partition(const struct status_look *look, struct status_partit
     if (!judge_age(p, again) || !judge_since(look, p, again) || !judge_drill(look, p) ||
         !judge_size(p))
         return false;
-    p->level = worst(&p->notes);
+    p->level = status_notes_worst(&p->notes);
     return true;
 }
 
@@ -371,170 +323,7 @@ static int by_need(const void *a, const void *b)
     return order ? order : strcmp(x->partition, y->partition);
 }
 
-// --- The keys of each host ---
-
-static void judge_proof(const struct status_look *look, struct status_host *h)
-{
-    const struct proof *broken = NULL;
-    for (size_t i = 0; i < look->proofs.count; i++) {
-        const struct proof *p = &look->proofs.list[i];
-        if (strcmp(p->host, h->host) != 0)
-            continue;
-        if (p->opened_at > h->opened_at) {
-            h->opened_at = p->opened_at;
-            h->object = p->object;
-        }
-        if (!p->opened && p->opened_at)
-            broken = p;
-    }
-    h->proof = broken                               ? STATUS_PROOF_FAILED
-               : h->opened_at == 0                  ? STATUS_PROOF_NEVER
-               : look->now - h->opened_at > PROOF_S ? STATUS_PROOF_OVERDUE
-                                                    : STATUS_PROOF_OPENED;
-    if (broken)
-        h->object = broken->object;
-}
-
-static bool note_proof(struct status *s, const struct status_host *h)
-{
-    static const char type[] = "bakfs doctor --identity FILE";
-    char age[32];
-    status_span_text((uint64_t)(s->now - h->opened_at), age);
-    switch (h->proof) {
-    case STATUS_PROOF_OPENED:
-        return true;
-    case STATUS_PROOF_OVERDUE:
-        return status_note(&s->notes, STATUS_BAD, type,
-                           "the key of host %s was last proved %s ago: once a year is due", h->host,
-                           age);
-    case STATUS_PROOF_FAILED:
-        return status_note(&s->notes, STATUS_BAD, type,
-                           "a key that opened the backups of host %s does not open %s", h->host,
-                           h->object);
-    case STATUS_PROOF_NEVER:
-        return status_note(&s->notes, STATUS_WARN, type,
-                           "that a kept key opens the backups of host %s was never proved",
-                           h->host);
-    }
-    return true;
-}
-
-static int judge_hosts(struct status *s, const struct status_look *look, struct err *err)
-{
-    s->hosts = calloc(s->count + 1, sizeof(*s->hosts));
-    if (!s->hosts)
-        return err_errno(err, ENOMEM, "judge the hosts");
-    for (size_t i = 0; i < look->backups.count; i++) {
-        const char *host = look->backups.list[i].host;
-        if (s->host_count && strcmp(s->hosts[s->host_count - 1].host, host) == 0)
-            continue;
-        struct status_host *h = &s->hosts[s->host_count++];
-        *h = (struct status_host){.host = host};
-        judge_proof(look, h);
-        if (!note_proof(s, h))
-            return err_errno(err, ENOMEM, "judge the hosts");
-    }
-    return 0;
-}
-
-// --- The daemon ---
-
-static bool judge_clock(struct status *s, int64_t ms)
-{
-    int64_t off = ms < 0 ? -ms : ms;
-    if (off <= CLOCK_WARN_MS)
-        return true;
-    return status_note(&s->notes, off > CLOCK_BAD_MS ? STATUS_BAD : STATUS_WARN, "timedatectl",
-                       "this host's clock is %" PRId64 " s %s the store's%s", off / 1000,
-                       ms > 0 ? "behind" : "ahead of",
-                       off > CLOCK_BAD_MS ? ": nothing is written until it is right" : "");
-}
-
-static bool judge_daemon(struct status *s, const struct status_look *look)
-{
-    if (look->mount.code)
-        return status_note(&s->notes, STATUS_BAD,
-                           look->mount.code == ENOTCONN ? "bakfs umount --lazy && bakfs mount"
-                                                        : "bakfs mount",
-                           "%s", look->mount.text);
-    if (look->daemon_err.code)
-        return status_note(&s->notes, STATUS_BAD, "bakfs doctor",
-                           "the daemon does not say how it is: %s", look->daemon_err.text);
-    if (look->daemon.blind &&
-        !status_note(
-            &s->notes, STATUS_WARN, "bakfs doctor",
-            "the daemon cannot see how other programs end: a dump that failed may look whole"))
-        return false;
-    return judge_clock(s, look->daemon.clock_offset_ms);
-}
-
-// --- The verdict ---
-
-const char *status_why(const struct status_partition *p)
-{
-    if (p->level != STATUS_BAD)
-        return p->strange_size ? "its size" : p->level == STATUS_WARN ? "its age" : "";
-    return p->count == 0      ? "no backup at all"
-           : !p->newest       ? "no good backup"
-           : p->overdue       ? "backup overdue"
-           : p->drill_overdue ? "drill overdue"
-                              : "the last backup failed";
-}
-
-static void name_some(FILE *out, const struct status *s, enum status_level level)
-{
-    size_t named = 0, all = level == STATUS_BAD ? s->bad : s->warn;
-    for (size_t i = 0; i < s->count && named < 3; i++) {
-        const struct status_partition *p = &s->partitions[i];
-        if (p->level != level)
-            continue;
-        fprintf(out, "%s%s on %s", named ? "; " : "", p->partition, p->host);
-        fprintf(out, " (%s)", status_why(p));
-        named++;
-    }
-    if (named < all)
-        fprintf(out, "; and %zu more", all - named);
-}
-
-static const char *first_note(const struct status *s, enum status_level level)
-{
-    for (size_t i = 0; i < s->notes.count; i++)
-        if (s->notes.list[i].level == level)
-            return s->notes.list[i].text;
-    return NULL;
-}
-
-static int write_verdict(struct status *s, struct err *err)
-{
-    size_t len;
-    FILE *out = open_memstream(&s->verdict, &len);
-    if (!out)
-        return err_errno(err, ENOMEM, "judge the backups");
-    const char *note = first_note(s, s->level);
-    if (s->level == STATUS_OK && s->count == 0)
-        fprintf(out, "There is no backup yet, and no database is configured.");
-    else if (s->level == STATUS_OK)
-        fprintf(out, "All is well: %zu database%s, each with a good backup in time.", s->count,
-                s->count == 1 ? "" : "s");
-    else if (s->level == STATUS_BAD && s->bad)
-        fprintf(out, "Not well: %zu of %zu database%s: ", s->bad, s->count,
-                s->count == 1 ? "" : "s");
-    else if (s->level == STATUS_BAD)
-        fprintf(out, "Not well: %s.", note);
-    else
-        fprintf(out, "Well, with a warning: ");
-    if (s->level == STATUS_BAD && s->bad) {
-        name_some(out, s, STATUS_BAD);
-        fprintf(out, ".%s%s%s", note ? " Also: " : "", note ? note : "", note ? "." : "");
-    } else if (s->level == STATUS_WARN) {
-        if (s->warn)
-            name_some(out, s, STATUS_WARN);
-        else
-            fputs(note, out);
-        fputc('.', out);
-    }
-    return fclose(out) == 0 ? 0 : err_errno(err, ENOMEM, "judge the backups");
-}
+// --- All of it ---
 
 int status_judge(const struct conf *conf, const struct status_look *look, struct status *out,
                  struct err *err)
@@ -546,20 +335,20 @@ int status_judge(const struct conf *conf, const struct status_look *look, struct
     for (size_t i = 0; i < s.count && rc == 0; i++)
         if (!judge_partition(look, &s.partitions[i]))
             rc = err_errno(err, ENOMEM, "judge the backups");
-    if (rc == 0 && !judge_daemon(&s, look))
+    if (rc == 0 && !status_judge_daemon(&s, look))
         rc = err_errno(err, ENOMEM, "judge the daemon");
     if (rc == 0)
-        rc = judge_hosts(&s, look, err);
+        rc = status_judge_hosts(&s, look, err);
     for (size_t i = 0; i < s.count; i++) {
         s.bad += s.partitions[i].level == STATUS_BAD;
         s.warn += s.partitions[i].level == STATUS_WARN;
     }
-    s.level = worst(&s.notes);
+    s.level = status_notes_worst(&s.notes);
     s.level = s.bad ? STATUS_BAD : s.warn && s.level == STATUS_OK ? STATUS_WARN : s.level;
     if (rc == 0 && s.count)
         qsort(s.partitions, s.count, sizeof(*s.partitions), by_need);
     if (rc == 0)
-        rc = write_verdict(&s, err);
+        rc = status_write_verdict(&s, err);
     if (rc) {
         status_done(&s);
         return rc;

@@ -120,9 +120,15 @@ void status_look_done(struct status_look *);
 int status_judge(const struct conf *, const struct status_look *, struct status *out,
                  struct err *err);
 void status_done(struct status *);
+// Parts of status_judge. False: no memory.
+bool status_judge_daemon(struct status *, const struct status_look *);
+int status_judge_hosts(struct status *, const struct status_look *, struct err *err);
+int status_write_verdict(struct status *, struct err *err);
 // Adds one, formatted. False: no memory.
 bool status_note(struct status_notes *, enum status_level, const char *type, const char *format,
                  ...) __attribute__((format(printf, 4, 5)));
+void status_notes_done(struct status_notes *);
+enum status_level status_notes_worst(const struct status_notes *);
 const char *status_level_word(enum status_level); // "ok", "warning", "bad"
 
 // The worst of it in three words, the same tomorrow: for a sentence about many.
