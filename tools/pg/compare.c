@@ -88,7 +88,17 @@ static bool is_left_out(const char *kind, const char *name, const struct compare
         return true;
     if (o->no_privileges && is_kind(kind, privileges))
         return true;
-    return o->no_subscriptions && (is_kind(kind, subscriptions) || begins(name, "subscription "));
+    if (o->no_subscriptions && (is_kind(kind, subscriptions) || begins(name, "subscription ")))
+        return true;
+    if (o->no_event_triggers &&
+        (strcmp(kind, "event_trigger") == 0 || begins(name, "event trigger ")))
+        return true;
+    if (!o->no_database)
+        return false;
+    if (strcmp(kind, "comment") == 0)
+        return strcmp(name, "database") == 0;
+    return strcmp(kind, "database") == 0 &&
+           (begins(name, "setting ") || strcmp(name, "connection_limit") == 0);
 }
 
 // A name without its quotes: what a person types for it.
@@ -120,22 +130,27 @@ static const char *after_dot(const char *name)
     return name;
 }
 
-// "orders", "public.orders" and "\"Weird\"" name the table at the beginning of `name` (SCHEMA.TABLE or SCHEMA.TABLE.PART).
+// "orders", "public.orders", "Weird" and "\"Weird\"" name the table at the beginning of `name` (SCHEMA.TABLE or SCHEMA.TABLE.PART).
 static bool names_table(const char *given, const char *name)
 {
-    char plain[3][512];
+    char plain[3][512]; // three names of 63 bytes, quoted
     const char *table = after_dot(name), *end = after_dot(table);
     size_t len = (size_t)(end - name) - (*end || (end > name && end[-1] == '.') ? 1 : 0);
     unquote(given, strlen(given), plain[0], sizeof(plain[0]));
     unquote(name, len, plain[1], sizeof(plain[1]));
     unquote(table, len - (size_t)(table - name), plain[2], sizeof(plain[2]));
-    return strcmp(plain[0], plain[1]) == 0 || strcmp(plain[0], plain[2]) == 0;
+    for (int i = 1; i < 3; i++)
+        if (strcmp(plain[0], plain[i]) == 0 || strcmp(given, plain[i]) == 0)
+            return true;
+    return false;
 }
 
+// What a restore of some tables makes: them, and what stands on them alone.
 static bool is_wanted(const char *kind, const char *name, const struct compare_options *o)
 {
-    static const char *const kinds[] = {"table",    "column",        "rows",
-                                        "unlogged", "rows_estimate", NULL};
+    static const char *const kinds[] = {"table",         "column", "rows",       "unlogged",
+                                        "rows_estimate", "rule",   "constraint", "trigger",
+                                        "policy",        NULL};
     if (!o->tables)
         return true;
     if (!is_kind(kind, kinds))
@@ -144,6 +159,17 @@ static bool is_wanted(const char *kind, const char *name, const struct compare_o
         if (names_table(*t, name))
             return true;
     return false;
+}
+
+// A table that was restored without the one above it.
+static bool is_of_above(const struct fact *then)
+{
+    static const char mark[] = " inherited";
+    size_t len = strlen(then->value), room = sizeof(mark) - 1;
+    if (strcmp(then->kind, "column") == 0)
+        return len > room && strcmp(then->value + len - room, mark) == 0;
+    return strcmp(then->kind, "table") == 0 &&
+           (strstr(then->value, "partition of ") || strstr(then->value, "inherits "));
 }
 
 // --- values ---
@@ -201,7 +227,7 @@ static int compare_values(struct comparison *c, const struct pair *p,
         return compare_sequence(c, p, err);
     if (is_kind(kind, served))
         return differs(c, DIFFERENCE_NOTE, p, "", err);
-    if (o->tables && strcmp(kind, "column") == 0)
+    if (o->tables && is_of_above(p->then))
         return differs(c, DIFFERENCE_NOTE, p, " (only tables were restored)", err);
     if (o->version_then / 10000 != o->version_now / 10000 && !is_kind(kind, data))
         return differs(c, DIFFERENCE_NOTE, p, " (another version of PostgreSQL)", err);
@@ -237,8 +263,12 @@ static bool is_gone(const struct sides *s, const char *kind, const char *name, s
 static size_t length_without_role(const char *name)
 {
     size_t len = strlen(name);
-    for (const char *p = strstr(name, " to "); p; p = strstr(p + 1, " to "))
-        len = (size_t)(p - name);
+    bool quoted = false;
+    for (const char *p = name; *p; p++) {
+        quoted ^= *p == '"';
+        if (!quoted && begins(p, " to "))
+            len = (size_t)(p - name);
+    }
     return len;
 }
 
@@ -310,6 +340,8 @@ static int compare_missing(const struct sides *s, const struct fact *then, struc
 {
     static const char *const counted[] = {"sequence_value", "rows_skipped", "extension_version",
                                           "subscription_slot", NULL};
+    // they may need what was left out
+    static const char *const others[] = {"constraint", "trigger", "rule", "policy", NULL};
     if (is_kind(then->kind, counted) || is_of_missing(s, then))
         return 0;
     // nobody but a superuser may see their pages
@@ -319,6 +351,9 @@ static int compare_missing(const struct sides *s, const struct fact *then, struc
         return add(s->out, DIFFERENCE_NOTE, err,
                    "index %s: not there; it was invalid in the backup, and a dump leaves such out",
                    then->name);
+    if (s->options->tables && is_kind(then->kind, others))
+        return add(s->out, DIFFERENCE_NOTE, err, "%s %s: not there (only tables were restored)",
+                   spoken(then->kind).text, then->name);
     if (strcmp(then->kind, "check") == 0 || strcmp(then->kind, "migration") == 0)
         return add(s->out, DIFFERENCE_FAIL, err, "%s %s: no answer, was %s",
                    spoken(then->kind).text, then->name, shown(then->value));

@@ -8,7 +8,8 @@ struct compare_options {
     int version_then,
         version_now; // of the servers: deparse may differ between majors, then a definition is a NOTE
     bool no_owner, no_privileges; // owners and grants were left out on purpose
-    bool no_subscriptions;
+    // so were these, with what is said of them; `no_database`: settings, limit and comment of the database itself
+    bool no_subscriptions, no_event_triggers, no_database;
     const char *const *tables; // only these were restored (NULL-terminated), or NULL: all
 };
 

@@ -127,7 +127,7 @@ static int take_again(const struct restore_job *job, struct pg *pg, struct facts
     rc = rc ? rc : facts_sequences(pg, now, err);
     for (size_t i = 0; i < job->meta->facts.count; i++) {
         const char *kind = job->meta->facts.list[i].kind;
-        rows |= strcmp(kind, "rows") == 0;
+        rows |= strncmp(kind, "rows", 4) == 0 || strcmp(kind, "unlogged") == 0;
         migration |= strcmp(kind, "migration") == 0;
     }
     if (rc == 0 && migration)
@@ -172,6 +172,8 @@ static int compare(const struct restore_job *job, struct pg *pg, struct restore_
                                             .no_owner = job->no_owner,
                                             .no_privileges = job->no_privileges,
                                             .no_subscriptions = job->scratch,
+                                            .no_event_triggers = job->scratch,
+                                            .no_database = job->scratch,
                                             .tables = job->tables};
     if (rc == 0)
         rc = compare_facts(&then, &now, &options, &result->comparison, err);
