@@ -23,6 +23,7 @@ static const char help[] =
     "  keygen    make a key\n"
     "  prune     remove the backups that no rule keeps, from the store\n"
     "  restore   restore a backup into a new database, compare, replace\n"
+    "  policy    what a writer, a reader or a pruner must be allowed in the bucket\n"
     "  notify-test  send a test by every way that failures are told\n"
     "\n"
     "  bakfs VERB --help   the options of a verb, with an example\n"
@@ -52,12 +53,13 @@ static const struct verb {
     {"keygen", verb_keygen, (char[]){"bakfs keygen"}},
     {"prune", verb_prune, (char[]){"bakfs prune"}},
     {"restore", verb_restore, (char[]){"bakfs restore"}},
+    {"policy", verb_policy, (char[]){"bakfs policy"}},
     {"notify-test", verb_notify_test, (char[]){"bakfs notify-test"}},
 };
 enum { VERBS = sizeof(verbs) / sizeof(verbs[0]) };
 
 // What people may type because the documentation of a later version says so.
-static const char *const later[] = {"backup", "migrate", "rekey", "policy", NULL};
+static const char *const later[] = {"backup", "migrate", "rekey", NULL};
 
 static const struct verb *find(const char *name)
 {

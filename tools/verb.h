@@ -9,6 +9,7 @@ int verb_status(int argc, char **argv);
 int verb_doctor(int argc, char **argv);
 int verb_confirm(int argc, char **argv);
 int verb_prune(int argc, char **argv);
+int verb_policy(int argc, char **argv);
 int verb_notify_test(int argc, char **argv);
 int verb_restore(int argc, char **argv);
 int verb_backup(int argc, char **argv);

@@ -100,6 +100,35 @@ class S3Store:
             self.client.delete(key)
 
 
+class BucketStore(S3Store):
+    """A bucket of its own, set up as asked."""
+
+    def __init__(self, name, headers=(), versioning=False):
+        super().__init__()
+        self.bucket = "%s-%s" % (name, self.prefix.rsplit("-")[-1][:-1])
+        self.client = s3client.Client(self.endpoint, self.bucket, self.access, self.secret)
+        self.client.call("PUT", headers=dict(headers))
+        if versioning:
+            self.configure("", "versioning", "<VersioningConfiguration %s><Status>Enabled</Status></VersioningConfiguration>")
+        self.url = "s3://%s/%s" % (self.bucket, self.prefix[:-1])
+
+    def configure(self, key, what, text, headers=(), **query):
+        text = text % 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+        self.client.call("PUT", key and self.prefix + key, dict(query, **{what: ""}), text.encode(), dict(headers))
+
+    def versions(self):
+        """[(key, id, is a marker)]"""
+        tree = s3client.ElementTree.fromstring(self.client.call("GET", query={"versions": ""}))
+        ns = s3client.NS
+        return [(e.findtext(ns + "Key")[len(self.prefix) :], e.findtext(ns + "VersionId"), e.tag.endswith("DeleteMarker"))
+                for e in tree if e.tag in (ns + "Version", ns + "DeleteMarker")]
+
+    def close(self):
+        for key, version, _ in self.versions():
+            self.client.call("DELETE", self.prefix + key, {"versionId": version}, headers={"x-amz-bypass-governance-retention": "true"})
+        self.client.call("DELETE")
+
+
 class FrontStore(S3Store):
     """The same through a front that fails as asked: `self.front`. What the tests ask for themselves goes past it."""
 

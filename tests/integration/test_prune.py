@@ -11,7 +11,6 @@ import unittest
 
 import case
 import mount
-import s3client
 import stores
 from case import both_stores, only
 
@@ -313,35 +312,6 @@ class Failing(Prune):
         self.assertEqual(self.store.keys(), sorted(new.keys))
 
 
-class BucketStore(stores.S3Store):
-    """A bucket of its own, set up as asked."""
-
-    def __init__(self, name, headers=(), versioning=False):
-        super().__init__()
-        self.bucket = "%s-%s" % (name, self.prefix.rsplit("-")[-1][:-1])
-        self.client = s3client.Client(self.endpoint, self.bucket, self.access, self.secret)
-        self.client.call("PUT", headers=dict(headers))
-        if versioning:
-            self.configure("", "versioning", "<VersioningConfiguration %s><Status>Enabled</Status></VersioningConfiguration>")
-        self.url = "s3://%s/%s" % (self.bucket, self.prefix[:-1])
-
-    def configure(self, key, what, text, headers=(), **query):
-        text = text % 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
-        self.client.call("PUT", key and self.prefix + key, dict(query, **{what: ""}), text.encode(), dict(headers))
-
-    def versions(self):
-        """[(key, id, is a marker)]"""
-        tree = s3client.ElementTree.fromstring(self.client.call("GET", query={"versions": ""}))
-        ns = s3client.NS
-        return [(e.findtext(ns + "Key")[len(self.prefix) :], e.findtext(ns + "VersionId"), e.tag.endswith("DeleteMarker"))
-                for e in tree if e.tag in (ns + "Version", ns + "DeleteMarker")]
-
-    def close(self):
-        for key, version, _ in self.versions():
-            self.client.call("DELETE", self.prefix + key, {"versionId": version}, headers={"x-amz-bypass-governance-retention": "true"})
-        self.client.call("DELETE")
-
-
 @only("s3")
 class Versions(Prune):
     def setUp(self):
@@ -355,7 +325,7 @@ class Versions(Prune):
 
     def test_nothing_is_left(self):
         """Older versions and delete markers go with the backup; those of others stay."""
-        self.use(BucketStore("versioned", versioning=True))
+        self.use(stores.BucketStore("versioned", versioning=True))
         now = int(datetime.datetime.now().timestamp())
         old, new, removed = (ours("db1", "orders", now - d * DAY) for d in (40, 1, 60))
         self.fill([old, removed])
@@ -375,7 +345,7 @@ class Versions(Prune):
 
     def test_a_lock_holds(self):
         """All of a backup stays while any of it is held, and it is said until when."""
-        self.use(BucketStore("locked", {"x-amz-bucket-object-lock-enabled": "true"}))
+        self.use(stores.BucketStore("locked", {"x-amz-bucket-object-lock-enabled": "true"}))
         now = int(datetime.datetime.now().timestamp())
         until, legal, old, new = (ours("db1", "orders", now - d * DAY) for d in (60, 50, 40, 1))
         self.fill([until, legal, old, new])

@@ -54,7 +54,7 @@ FOREIGN = {
     r"ini\.h": r"conf/(conf|profile)\w*\.c|tools/catalog/ini_file\.c",
     r"(zstd|zstd_errors|xxhash)\.h": r"backend/pack/\w+\.[ch]|tools/verify/codec\.c|tests/unit/tools/verify/.*",
     r"(zlib|lzma)\.h": r"tools/verify/codec\.c|tests/unit/tools/verify/.*",
-    r"json-c/": r"tools/(daemon_status|notify/(web|repeat))\.c",
+    r"json-c/": r"tools/(daemon_status|policy|notify/(web|repeat))\.c",
     r"libpq": r"tools/pg/pg\w*\.c",
     r"systemd/": r"fs/\w+\.c",
     r"cmocka\.h": r"tests/.*",
