@@ -197,7 +197,7 @@ class Pruner(Policies):
     def fill(self, host="db1"):
         now = int(time.time())
         made = [test_prune.ours(host, "orders", now - d * 86400) for d in (40, 1)]
-        made.append(test_prune.copied(host, "files", DAY, now))
+        made.append(test_prune.copied(host, "files", DAY, [(".sql", test_prune.YES, now, [])]))
         for b in made:
             for key, (body, _) in b.keys.items():
                 self.store.put(key, body)

@@ -64,22 +64,42 @@ def ours(host, partition, when, kind="good", day=None, name_host=None):
     return Backup(host, partition, when, state, last == "pass", stem, {stem + n + SUFFIX: (b, None) for n, b in names.items()})
 
 
-def copied(host, partition, day, modified, flags=UNKNOWN, verdict=None, directory=False):
-    """A file, or a directory, that somebody copied in; stored at `modified`."""
-    base = "%s/%s/%s" % (host, day, partition)
-    path = base if directory else base + ".sql"
-    keys = {path + ("/toc.dat" if directory else "") + SUFFIX: (header(flags), modified)}
-    if directory:
-        keys[path + "/base/1" + SUFFIX] = (header(flags), modified - 5)
-    if verdict:
-        at = ("%s/%s" % (path, partition) if directory else path) + ".VERIFIED.%s.%s" % (stamp(modified + 60), verdict)
-        keys[at + SUFFIX] = (header(), modified + 9 * DAY)
+def time_of(day, modified):
     begin = int(datetime.datetime.fromisoformat(day).replace(tzinfo=datetime.timezone.utc).timestamp())
-    when = modified if begin - DAY <= modified < begin + 2 * DAY else begin + DAY - 1
+    return modified if begin - DAY <= modified < begin + 2 * DAY else begin + DAY - 1
+
+
+def copied_directory(host, partition, day, modified, flags=UNKNOWN, verdict=None):
+    path = "%s/%s/%s" % (host, day, partition)
+    keys = {path + "/toc.dat" + SUFFIX: (header(flags), modified), path + "/base/1" + SUFFIX: (header(flags), modified - 5)}
+    if verdict:
+        keys["%s/%s.VERIFIED.%s.%s" % (path, partition, stamp(modified + 60), verdict) + SUFFIX] = (header(), modified + 9 * DAY)
     state = "bad" if flags == NO or verdict == "FAIL" else "good"
-    if not directory:
-        partition = partition.partition(".")[0]
-    return Backup(host, partition, when, state, verdict == "PASS" and state == "good", path, keys)
+    return Backup(host, partition, time_of(day, modified), state, verdict == "PASS" and state == "good", path, keys)
+
+
+def copied(host, partition, day, files):
+    """Files of one PARTITION directly in DATE: [(name behind it, flags, stored at, verdicts)]"""
+    base = "%s/%s/%s" % (host, day, partition)
+    keys, bad, verified = {}, False, False
+    for end, flags, modified, verdicts in files:
+        keys[base + end + SUFFIX] = (header(flags), modified)
+        for i, verdict in enumerate(verdicts):
+            keys["%s%s.VERIFIED.%s.%s" % (base, end, stamp(modified + 60 * i), verdict) + SUFFIX] = (header(), modified + 9 * DAY)
+        bad = bad or flags == NO or verdicts[-1:] == ["FAIL"]
+        verified = verified or verdicts[-1:] == ["PASS"]
+    when = time_of(day, max(f[2] for f in files))
+    first = partition.partition(".")[0]
+    return Backup(host, first, when, "bad" if bad else "good", verified and not bad, "%s/%s/%s.*" % (host, day, first), keys)
+
+
+def random_files(rnd, when, now):
+    found = []
+    for end in rnd.sample([".sql", ".schema.sql", ".items.sql.gz", ".20261122.dump"], rnd.choice([1, 1, 2, 3])):
+        modified = when if rnd.random() < 0.7 else rnd.randrange(now - 900 * DAY, now)
+        flags = rnd.choices([YES, UNKNOWN, NO], [4, 4, 1])[0]
+        found.append((end, flags, modified, rnd.choice([[], [], [], ["PASS"], ["FAIL"], ["PASS", "FAIL"], ["FAIL", "PASS"]])))
+    return found
 
 
 def calendar(rnd, host, partition, now):
@@ -95,10 +115,12 @@ def calendar(rnd, host, partition, now):
         when = t
         if rnd.random() < 0.03:
             when = now + 600 + rnd.randrange(40 * DAY)  # a clock was wrong
-        if kind == "file" or (kind == "directory" and not any("/%s/%s/" % (date(when), partition) in p for p in found)):
+        if kind == "file":
+            b = copied(host, partition, date(when), random_files(rnd, when, now))
+        elif kind == "directory" and not any("/%s/%s/" % (date(when), partition) in p for p in found):
             modified = when if rnd.random() < 0.7 else rnd.randrange(now - 900 * DAY, now)
-            b = copied(host, partition, date(when), modified, rnd.choice([YES, UNKNOWN, NO]), rnd.choice([None, None, "PASS", "FAIL"]),
-                       kind == "directory")
+            b = copied_directory(host, partition, date(when), modified, rnd.choice([YES, UNKNOWN, NO]),
+                                 rnd.choice([None, None, "PASS", "FAIL"]))
         elif kind == "directory" or "%s/%s/%s" % (host, date(when), partition) in found:
             continue
         else:

@@ -47,7 +47,7 @@ static int probe_copied(struct store *store, struct prune_backup *b, struct prun
     size_t seen = 0;
     for (size_t i = 0; i < b->count; i++)
         seen += b->pieces[i].seen && b->pieces[i].rank != PIECE_WORD;
-    if (b->ours || b->item.state == KEEP_HIDDEN || seen > PROBES_MAX)
+    if (b->ours || b->item.state == KEEP_HIDDEN || (b->is_dir && seen > PROBES_MAX))
         return 0;
     int rc = 0;
     size_t unsure = plan->unsure;

@@ -1,7 +1,9 @@
 // bakfs prune: what is in the store, which of it goes, and its end. Unlike the other verbs it sees the store, under
 // credentials of its own, since nobody may remove a backup through the mount.
 //
-//   survey.c   one listing of all versions, made into backups as tools/catalog/backups.h has them
+//   survey.c   one listing of all versions, made into backups as tools/catalog/backups.h has them, but for one thing: the
+//              files of one PARTITION directly in one DATE are one backup here. They may be a dump for each table
+//              (shop.items.sql, shop.orders.sql), and nobody could tell those from several dumps of the same.
 //   plan.c     asks what only an object says (does a dump that was copied in stop short? does a lock hold it?) and has
 //              keep.c decide
 //   remove.c   removes what goes, the versions too
@@ -37,8 +39,9 @@ struct piece { // one version of one object
 
 struct prune_backup { // owned strings
     char *host, *date, *partition;
-    char *path; // in the tree: up to STEM, or of the file or PARTITION directory
-    bool ours;  // has a STEM
+    // in the tree: up to STEM, or of the PARTITION directory; of files that stand directly in DATE "HOST/DATE/PARTITION.*"
+    char *path;
+    bool ours; // has a STEM
     struct piece *pieces;
     size_t count, room;
     uint64_t bytes; // of all pieces
@@ -46,7 +49,7 @@ struct prune_backup { // owned strings
     // while it is put together
     bool has_dump, has_meta, is_dir;
     time_t verified_at, newest_seen, newest_hidden;
-    bool is_verified, pass;
+    bool passed, failed; // by the newest VERIFIED; of several files, by that of any
 
     struct keep_item item;
     // of what goes, once it was tried

@@ -106,17 +106,17 @@ static int add_piece(struct survey *s, struct prune_backup *b, struct found *f)
     if (f->piece.modified > *newest && (!f->piece.seen || f->piece.rank != PIECE_WORD))
         *newest = f->piece.modified;
     b->pieces[b->count++] = f->piece;
-    f->piece = (struct piece){.key = NULL};
+    f->piece = (struct piece){.seen = f->piece.seen}; // it has the key now
     return 0;
 }
 
 static void see_verified(struct prune_backup *b, time_t at, bool pass)
 {
-    if (b->is_verified && at < b->verified_at)
+    if ((b->passed || b->failed) && at < b->verified_at)
         return;
-    b->is_verified = true;
     b->verified_at = at;
-    b->pass = pass;
+    b->passed = pass;
+    b->failed = !pass;
 }
 
 // What follows HOST/DATE/.
@@ -221,58 +221,75 @@ static int group_dirs(struct survey *s)
 
 // --- Files in DATE ---
 
-static bool ends_in(const char *name, const char *suffix)
+// Those of one PARTITION, which is the name up to its first dot, are one backup.
+static struct prune_backup *files_of(struct survey *s, const struct found *f, const char *name)
 {
-    size_t len = strlen(name), n = strlen(suffix);
-    return len > n && strcmp(name + len - n, suffix) == 0;
+    size_t len = strcspn(name, ".");
+    char path[STORE_KEY_BYTES + 8];
+    int n = snprintf(path, sizeof(path), "%.*s.*", (int)((size_t)(name - f->path) + len), f->path);
+    return backup_of(s, path, (size_t)n, name, len);
 }
 
-static bool is_beside(const char *name)
-{
-    return ends_in(name, ".schema.sql") || ends_in(name, ".globals.sql");
-}
-
-// META and VERIFIED belong to exactly that file or directory, schema and globals to the newest dump of their PARTITION.
+// The directory that somebody copied in, or the files, that META or VERIFIED is about. NULL: they are gone.
 static struct prune_backup *owner(struct survey *s, const char *name, const struct name_base *base)
 {
     struct prune_list *all = s->out;
-    struct prune_backup *newest = NULL;
+    struct prune_backup *files = NULL;
     size_t partition_len = strcspn(name, ".");
     for (size_t i = s->first; i < all->count; i++) {
         struct prune_backup *b = &all->list[i];
-        const char *path = b->ours ? "" : below_date(b->path);
-        if (base->added != NAME_ADDED_NOTHING) {
-            if (strncmp(path, name, base->base_len) == 0 && !path[base->base_len])
-                return b;
-        } else if (*path && !b->is_dir && strncmp(b->partition, name, partition_len) == 0 &&
-                   !b->partition[partition_len] &&
-                   (!newest || b->newest_seen > newest->newest_seen)) {
-            newest = b;
-        }
+        const char *below = below_date(b->path);
+        bool is_same = strncmp(b->partition, name, partition_len) == 0 &&
+                       !b->partition[partition_len];
+        if (b->is_dir && strncmp(below, name, base->base_len) == 0 && !below[base->base_len])
+            return b;
+        if (!b->ours && !b->is_dir && is_same)
+            files = b;
     }
-    return newest;
+    return files;
 }
 
-static int add_file(struct survey *s, struct found *f, const char *name)
+// Is no other verdict on the same file newer? Of two of one second the last in the listing counts.
+static bool is_last_verdict(const struct survey *s, const struct found *f, const char *name,
+                            const struct name_base *base)
 {
-    struct prune_backup *b = backup_of(s, f->path, strlen(f->path), name, strcspn(name, "."));
-    if (b && f->piece.seen)
-        b->has_dump = true;
-    return add_piece(s, b, f);
+    for (size_t i = 0; i < s->count; i++) {
+        const struct found *other = &s->found[i];
+        const char *other_name = below_date(other->path);
+        struct name_base that;
+        if (other == f || !other->piece.seen || strncmp(other_name, name, base->base_len) != 0 ||
+            strchr(other_name, '/'))
+            continue;
+        name_base(other_name, &that);
+        if (that.added != NAME_ADDED_VERIFIED || that.base_len != base->base_len)
+            continue;
+        if (that.verified_at > base->verified_at ||
+            (that.verified_at == base->verified_at && other > f))
+            return false;
+    }
+    return true;
 }
 
 static int add_companion(struct survey *s, struct found *f, const char *name,
                          const struct name_base *base)
 {
     struct prune_backup *b = owner(s, name, base);
-    if (!b && base->added != NAME_ADDED_NOTHING)
-        return 0; // of nothing that is there
     if (!b)
-        return add_file(s, f, name);
-    if (base->added != NAME_ADDED_NOTHING)
-        f->piece.rank = PIECE_WORD;
-    if (base->added == NAME_ADDED_VERIFIED && f->piece.seen)
+        return 0;
+    f->piece.rank = PIECE_WORD;
+    bool verdict = base->added == NAME_ADDED_VERIFIED && f->piece.seen;
+    if (verdict && b->is_dir)
         see_verified(b, base->verified_at, base->pass);
+    else if (verdict && is_last_verdict(s, f, name, base))
+        *(base->pass ? &b->passed : &b->failed) = true;
+    return add_piece(s, b, f);
+}
+
+static int add_file(struct survey *s, struct found *f, const char *name)
+{
+    struct prune_backup *b = files_of(s, f, name);
+    if (b && f->piece.seen)
+        b->has_dump = true;
     return add_piece(s, b, f);
 }
 
@@ -287,9 +304,8 @@ static int group_files(struct survey *s)
             if (!f->piece.key || strchr(name, '/') || name[0] == '.')
                 continue;
             name_base(name, &base);
-            bool is = base.added != NAME_ADDED_NOTHING || is_beside(name);
-            if (is == (companions == 1))
-                rc = is ? add_companion(s, f, name, &base) : add_file(s, f, name);
+            if ((base.added != NAME_ADDED_NOTHING) == (companions == 1))
+                rc = companions ? add_companion(s, f, name, &base) : add_file(s, f, name);
         }
     }
     return rc;
@@ -318,8 +334,8 @@ static void judge(struct prune_backup *b)
     if (!b->ours)
         item->when = copied_when(b);
     bool whole = b->has_dump && (b->has_meta || !b->ours);
-    item->state = !whole ? KEEP_UNFINISHED : b->is_verified && !b->pass ? KEEP_FAILED : KEEP_GOOD;
-    item->verified = whole && b->is_verified && b->pass;
+    item->state = !whole ? KEEP_UNFINISHED : b->failed ? KEEP_FAILED : KEEP_GOOD;
+    item->verified = whole && b->passed && !b->failed;
 }
 
 static int end_date(struct survey *s)
