@@ -80,3 +80,5 @@ void on_getxattr(fuse_req_t, fuse_ino_t, const char *name, size_t);
 void on_setxattr(fuse_req_t, fuse_ino_t, const char *name, const char *, size_t, int);
 void on_listxattr(fuse_req_t, fuse_ino_t, size_t);
 void on_removexattr(fuse_req_t, fuse_ino_t, const char *name);
+// ops_names.c
+void ops_names(fuse_req_t, const struct node *, size_t); // answers user.bakfs.names

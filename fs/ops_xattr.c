@@ -109,6 +109,10 @@ void on_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
         return;
     }
     struct node *node = ops_node(req, ino);
+    if (which == XATTR_NAMES) {
+        ops_names(req, node, size);
+        return;
+    }
     struct xattr_facts facts = {0};
     struct err err;
     int rc = gather(ops_stack(req), node, which, &facts, &err);

@@ -328,6 +328,21 @@ static int copy_names(const struct tree *t, const char *path, const struct dir *
     return 0;
 }
 
+bool tree_known(struct tree *t, const char *path, struct object_info *out)
+{
+    char parent[STORE_KEY_BYTES + 1];
+    const char *name = path_split(path, parent);
+    auto_unlock pthread_mutex_t *held = scope_lock(&t->lock);
+    struct dir *d = dirs_find(&t->dirs, parent);
+    struct entry *e = d ? dirs_entry(d, name) : NULL;
+    if (!e || e->kind != TREE_FILE || tree_now_ms(t) >= e->fresh_until_ms ||
+        !tree_has_header(t, d, path, e))
+        return false;
+    *out = (struct object_info){.header = *e->header};
+    entry_stat(e, &out->stat);
+    return true;
+}
+
 int tree_names(struct tree *t, const char *path, bool walk, struct tree_list **out, struct err *err)
 {
     if (*path && !path_is_dir(path))

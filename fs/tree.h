@@ -50,7 +50,9 @@ void tree_free(struct tree *);
 // for what may be a directory. When its directory was listed a moment ago (ls -l), the headers of the names behind it are
 // fetched with it, `fetchers` at a time. ENOENT when neither.
 int tree_lookup(struct tree *, const char *path, struct tree_stat *out, struct err *err);
-// The same, always asking the store (open, confirm).
+// A file of which all that a lookup tells is known and fresh. Asks nobody.
+bool tree_known(struct tree *, const char *path, struct object_info *out);
+// The same as tree_lookup, always asking the store (open, confirm).
 int tree_lookup_now(struct tree *, const char *path, struct tree_stat *out, struct err *err);
 // Names and kinds; fetches no headers. ENOENT.
 int tree_read_dir(struct tree *, const char *path, struct tree_list **out, struct err *err);

@@ -19,6 +19,7 @@ static const struct {
     {"user.bakfs.complete", XATTR_COMPLETE},
     {"user.bakfs.grace_until", XATTR_GRACE_UNTIL},
     {"user.bakfs.pid", XATTR_PID},
+    {"user.bakfs.names", XATTR_NAMES},
 };
 
 enum xattr_name xattr_find(const char *name)
@@ -97,6 +98,7 @@ bool xattr_value(enum xattr_name which, const struct xattr_facts *facts,
         return stored && facts->grace_until.tv_sec != 0;
     case XATTR_NONE:
     case XATTR_PID:
+    case XATTR_NAMES:
         break;
     }
     return false;

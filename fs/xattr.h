@@ -21,6 +21,9 @@ enum xattr_name {
     XATTR_COMPLETE,      // yes, no, unknown
     XATTR_GRACE_UNTIL,   // from then on it cannot be changed; absent where nothing is protected
     XATTR_PID,           // of the daemon; on any file or directory
+    // of HOST/DATE while nothing in it is being written: a line for each name in it and in its directories, up to 64 KiB of
+    // them. "NAME/" a directory; "NAME", behind it, where known, TAB SIZE TAB STORED TAB COMMITTED (seconds) TAB COMPLETE
+    XATTR_NAMES,
 };
 
 struct xattr_facts {

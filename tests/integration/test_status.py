@@ -1,6 +1,7 @@
 """bakfs status: what is well, what is not, for a terminal, programs, Prometheus, a browser and a mailbox."""
 
 import datetime
+import errno
 import hashlib
 import json
 import os
@@ -275,6 +276,62 @@ class Status(Case):
         self.assertRegex(said, r"%s\.dump .* yes +unknown\n" % re.escape(good))
         self.assertRegex(said, r"%s\.dir .* - +NO\n" % re.escape(bad))
         self.assertIn("1 of these is no backup", said)
+
+    def names(self, m, date):
+        """What the attribute says -> (directories, {file: facts})."""
+        lines = os.getxattr(m.path(HOST, date), "user.bakfs.names").decode().splitlines()
+        files = [line.split("\t") for line in lines if not line.endswith("/")]
+        return sorted(line[:-1] for line in lines if line.endswith("/")), {line[0]: line[1:] for line in files}
+
+    def test_all_names_of_a_date_at_once(self):
+        m = self.mount(self.conf(mount={"refresh": "60s"}))
+        when = NOW - DAY
+        date = when.strftime("%Y-%m-%d")
+        self.backup(m, when, when)
+        for part in (("orders.sql",), ("orders.schema.sql",), (".x.sql.Xa",), ("c", "PG_VERSION"), ("c", "base", "1", "2"), ("made", "sub", "x")):
+            put_file(m.make(HOST, date, *part), [b"x" * len(part)])
+        os.makedirs(m.path(HOST, date, "empty"))
+        dirs, files = self.names(m, date)
+        top = m.path(HOST, date)
+        walked = [(base, d, f) for base, d, f in os.walk(top) if base.count("/") <= top.count("/") + 1]
+        self.assertEqual(dirs, sorted(os.path.relpath(os.path.join(base, n), top) for base, d, _ in walked for n in d))
+        self.assertEqual(sorted(files), sorted(os.path.relpath(os.path.join(base, n), top) for base, _, f in walked for n in f))
+        for name, facts in files.items():
+            st = os.stat(os.path.join(top, name))
+            stored = os.getxattr(os.path.join(top, name), "user.bakfs.stored_size").decode()
+            self.assertEqual(facts, [str(st.st_size), stored, str(int(st.st_ctime)), "unknown"], name)
+        for path in (m.path(HOST), os.path.join(top, "c"), os.path.join(top, "orders.sql"), m.path(HOST, "latest")):
+            with self.errno_is(errno.ENODATA):
+                os.getxattr(path, "user.bakfs.names")
+        # while something is written there every directory is read, and that says the same
+        said = [m.verb("list", "-c", m.conf, "--json") for _ in range(2)]
+        with open(m.make(HOST, date, "late", "x.sql"), "wb") as f:
+            f.write(b"x")
+            f.flush()
+            with self.errno_is(errno.ENODATA):
+                os.getxattr(top, "user.bakfs.names")
+            code, walking = m.verb("list", "-c", m.conf, "--json")
+        self.assertEqual(code, 0, walking)
+        age = re.compile(r'"age_s": \d+, ')
+        rows = [age.sub("", line).rstrip(",") for line in walking.splitlines() if '"late/' not in line]
+        self.assertEqual(rows, [age.sub("", line).rstrip(",") for line in said[1][1].splitlines()])
+        self.assertIn("late/x.sql", self.names(m, date)[1])
+
+    def test_more_names_than_fit(self):
+        m = self.mount(self.conf())
+        date = (NOW - DAY).strftime("%Y-%m-%d")
+        put_file(m.make(HOST, date, "orders", "a" * 200 + "000"), [b"x"])
+        if self.kind == "dir":  # an object a name; another is like it
+            with open(os.path.join(self.store.root, HOST, date, "orders", "a" * 200 + "000.zst.age"), "rb") as f:
+                sample = f.read()
+            for i in range(1, 400):
+                self.store.put("%s/%s/orders/%s%03d.zst.age" % (HOST, date, "a" * 200, i), sample)
+            m.restart()
+            with self.errno_is(errno.E2BIG):
+                os.getxattr(m.path(HOST, date), "user.bakfs.names")
+        code, said = m.verb("status", "-c", m.conf, "--json")
+        self.assertEqual(code, 0, said)
+        self.assertEqual(json.loads(said)["partitions"][0]["newest"]["size"], 400 if self.kind == "dir" else 1)
 
     def test_a_key_is_proved(self):
         m = self.mount(self.conf())

@@ -215,25 +215,56 @@ static int add_whole(struct walk *w, const char *partition, const struct dir_nam
     return 0;
 }
 
-static int walk_partition(struct walk *w, int date_fd, const char *partition, struct err *err)
+static const struct dir_name *find_name(const struct dir_names *names, const char *name)
 {
-    char path[BACKUPS_PATH_BYTES];
-    snprintf(path, sizeof(path), "%s/%s/%s/%s", w->wanted->point, w->host, w->date, partition);
-    struct dir_names names;
-    int rc = dir_names_read(date_fd, partition, path, &names, err);
+    for (size_t i = 0; i < names->count; i++)
+        if (strcmp(names->list[i].name, name) == 0)
+            return &names->list[i];
+    return NULL;
+}
+
+// Sizes of what was added, `first` on: from what came with the names, or by asking. `in`: the directory of their dumps.
+static int ask_sizes(struct walk *w, size_t first, const struct dir_names *in, int date_fd,
+                     struct err *err)
+{
+    if (!(w->wanted->flags & BACKUPS_SIZES))
+        return 0;
+    size_t above = strlen(w->host) + strlen(w->date) + 2;
+    int rc = 0;
+    for (size_t i = first; i < w->out->count && rc == 0; i++) {
+        struct backup *b = &w->out->list[i];
+        const struct dir_name *known =
+            b->dump && !b->dump_is_dir ? find_name(in, strrchr(b->dump, '/') + 1) : NULL;
+        if (known && known->known)
+            backups_take_known(b, known);
+        else if (b->dump)
+            rc = backups_ask_at(date_fd, b->dump + above, b, err);
+    }
+    return rc;
+}
+
+static int group(struct walk *w, int date_fd, const char *partition, const struct dir_names *names,
+                 struct err *err)
+{
     bool stems = false;
     struct name read;
-    for (size_t i = 0; i < names.count && !stems; i++)
-        stems = is_stem(&names.list[i], partition, &read);
+    for (size_t i = 0; i < names->count && !stems; i++)
+        stems = is_stem(&names->list[i], partition, &read);
     size_t first = w->out->count;
+    int rc = stems ? group_stems(w, partition, names, err) : add_whole(w, partition, names, err);
+    return rc ? rc : ask_sizes(w, first, names, date_fd, err);
+}
+
+static int walk_partition(struct walk *w, int date_fd, const struct dir_name *dir, struct err *err)
+{
+    if (dir->inside)
+        return group(w, date_fd, dir->name, dir->inside, err);
+    char path[BACKUPS_PATH_BYTES];
+    snprintf(path, sizeof(path), "%s/%s/%s/%s", w->wanted->point, w->host, w->date, dir->name);
+    struct dir_names names;
+    int rc = dir_names_read(date_fd, dir->name, path, &names, err);
     if (rc == 0)
-        rc = stems ? group_stems(w, partition, &names, err) : add_whole(w, partition, &names, err);
-    for (size_t i = first; rc == 0 && w->wanted->flags & BACKUPS_SIZES && i < w->out->count; i++) {
-        struct backup *b = &w->out->list[i];
-        if (b->dump)
-            rc = stems ? backups_ask_at(names.fd, strrchr(b->dump, '/') + 1, b, err)
-                       : backups_ask_at(date_fd, partition, b, err);
-    }
+        rc = group(w, date_fd, dir->name, &names, err);
     dir_names_done(&names);
     return rc == -ENOENT ? 0 : rc; // removed meanwhile
 }
@@ -319,11 +350,7 @@ static int walk_files(struct walk *w, const struct dir_names *names, size_t firs
         if (!names->list[i].is_dir && wants_file(w, names->list[i].name) &&
             is_companion(names->list[i].name))
             rc = see_companion(w, first, names->list[i].name, err);
-    for (size_t i = files; rc == 0 && w->wanted->flags & BACKUPS_SIZES && i < w->out->count; i++) {
-        struct backup *b = &w->out->list[i];
-        rc = backups_ask_at(names->fd, strrchr(b->dump, '/') + 1, b, err);
-    }
-    return rc;
+    return rc ? rc : ask_sizes(w, files, names, names->fd, err);
 }
 
 // --- The walk ---
@@ -334,12 +361,16 @@ static int walk_date(struct walk *w, int host_fd, struct err *err)
     snprintf(path, sizeof(path), "%s/%s/%s", w->wanted->point, w->host, w->date);
     struct dir_names names;
     size_t first = w->out->count;
-    int rc = dir_names_read(host_fd, w->date, path, &names, err);
+    int rc = 0;
+    if (!dir_names_ask(host_fd, w->date, &names)) {
+        dir_names_done(&names);
+        rc = dir_names_read(host_fd, w->date, path, &names, err);
+    }
     for (size_t i = 0; i < names.count && rc == 0; i++) {
         const struct dir_name *name = &names.list[i];
         const char *wanted = w->wanted->partition;
         if (name->is_dir && (!wanted || strcmp(name->name, wanted) == 0))
-            rc = walk_partition(w, names.fd, name->name, err);
+            rc = walk_partition(w, names.fd, name, err);
     }
     if (rc == 0)
         rc = walk_files(w, &names, first, err);

@@ -89,6 +89,17 @@ int backups_ask_at(int at, const char *name, struct backup *b, struct err *err)
     return 0;
 }
 
+void backups_take_known(struct backup *b, const struct dir_name *known)
+{
+    b->size = known->size;
+    b->stored = known->stored;
+    b->complete = known->complete == 'y'   ? BACKUP_COMPLETE_YES
+                  : known->complete == 'n' ? BACKUP_COMPLETE_NO
+                                           : BACKUP_COMPLETE_UNKNOWN;
+    if (!b->ours && known->committed)
+        b->when = known->committed;
+}
+
 int backup_ask_sizes(const char *point, struct backup *b, struct err *err)
 {
     if (!b->dump)

@@ -5,8 +5,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 // Links (HOST/latest has them) and what else there may be count as neither.
 static bool is_wanted(int dir, const struct dirent *entry, bool *out_is_dir)
@@ -21,7 +24,7 @@ static bool is_wanted(int dir, const struct dirent *entry, bool *out_is_dir)
     return entry->d_name[0] != '.' && (S_ISDIR(type) || S_ISREG(type));
 }
 
-static int add(struct dir_names *names, const char *name, bool is_dir)
+static int add(struct dir_names *names, const char *name, size_t len, bool is_dir)
 {
     if (names->count == names->room) {
         size_t room = names->room ? 2 * names->room : 16;
@@ -31,7 +34,7 @@ static int add(struct dir_names *names, const char *name, bool is_dir)
         names->list = more;
         names->room = room;
     }
-    char *copy = strdup(name);
+    char *copy = strndup(name, len);
     if (!copy)
         return -ENOMEM;
     names->list[names->count++] = (struct dir_name){.name = copy, .is_dir = is_dir};
@@ -61,7 +64,7 @@ int dir_names_read(int at, const char *dir, const char *path, struct dir_names *
     errno = 0;
     for (struct dirent *entry; rc == 0 && (entry = readdir(stream)); errno = 0)
         if (is_wanted(out->fd, entry, &is_dir))
-            rc = add(out, entry->d_name, is_dir);
+            rc = add(out, entry->d_name, strlen(entry->d_name), is_dir);
     int code = rc ? -rc : errno;
     closedir(stream);
     if (code)
@@ -71,10 +74,90 @@ int dir_names_read(int at, const char *dir, const char *path, struct dir_names *
     return 0;
 }
 
+// Behind a name: TAB SIZE TAB STORED TAB COMMITTED TAB COMPLETE.
+static void read_facts(struct dir_name *name, const char *text)
+{
+    char *end;
+    struct dir_name read = *name;
+    read.size = strtoull(text, &end, 10);
+    if (*end != '\t')
+        return;
+    read.stored = strtoull(end + 1, &end, 10);
+    if (*end != '\t')
+        return;
+    read.committed = strtoll(end + 1, &end, 10);
+    if (*end != '\t')
+        return;
+    read.complete = end[1];
+    read.known = true;
+    *name = read;
+}
+
+static struct dir_names *inside_of(struct dir_names *top, const char *dir, size_t len)
+{
+    for (size_t i = top->count; i-- > 0;) // it comes right behind the name of the directory
+        if (top->list[i].is_dir && strncmp(top->list[i].name, dir, len) == 0 &&
+            top->list[i].name[len] == '\0')
+            return top->list[i].inside;
+    return NULL;
+}
+
+// "NAME/", "NAME...", "DIR/NAME/" or "DIR/NAME...". False: no memory, or no such line.
+static bool read_line(struct dir_names *top, char *line)
+{
+    size_t len = strcspn(line, "\t");
+    const char *facts = line[len] ? line + len + 1 : NULL;
+    bool is_dir = len > 1 && line[len - 1] == '/';
+    line[is_dir ? len - 1 : len] = '\0';
+    char *slash = strchr(line, '/');
+    const char *name = slash ? slash + 1 : line;
+    struct dir_names *in = slash ? inside_of(top, line, (size_t)(slash - line)) : top;
+    if (slash && *line == '.')
+        return true; // a hidden directory
+    if (!in)
+        return false;
+    if (*name == '.')
+        return true;
+    if (add(in, name, strlen(name), is_dir) != 0)
+        return false;
+    struct dir_name *added = &in->list[in->count - 1];
+    if (is_dir && !slash) {
+        added->inside = calloc(1, sizeof(*added->inside));
+        if (!added->inside)
+            return false;
+        added->inside->fd = -1;
+    }
+    if (facts)
+        read_facts(added, facts);
+    return true;
+}
+
+bool dir_names_ask(int at, const char *dir, struct dir_names *out)
+{
+    *out = (struct dir_names){.fd = openat(at, dir, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
+    auto_free char *text = out->fd >= 0 ? malloc(XATTR_SIZE_MAX + 1) : NULL;
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", out->fd);
+    ssize_t len = text ? getxattr(path, "user.bakfs.names", text, XATTR_SIZE_MAX) : -1;
+    if (len < 0)
+        return false;
+    text[len] = '\0';
+    char *rest = text;
+    for (char *line; (line = strsep(&rest, "\n"));)
+        if (*line && !read_line(out, line))
+            return false;
+    return true;
+}
+
 void dir_names_done(struct dir_names *names)
 {
-    for (size_t i = 0; i < names->count; i++)
-        free(names->list[i].name);
+    for (size_t i = 0; i < names->count; i++) {
+        struct dir_name *name = &names->list[i];
+        if (name->inside)
+            dir_names_done(name->inside);
+        free(name->inside);
+        free(name->name);
+    }
     free(names->list);
     if (names->fd >= 0)
         close(names->fd);
