@@ -245,8 +245,11 @@ void html_sizes(FILE *out, const struct status_partition *p, time_t now, unsigne
         drawn = column;
         fprintf(out, "%.1f,%.1f ", x, y);
     }
-    fprintf(out,
-            "\"/><circle class=\"end\" cx=\"%.1f\" cy=\"%.1f\" r=\"3.5\"/></svg>"
-            "<figcaption>Size since %s: from %s to %s, now %s.</figcaption></figure>\n",
-            x, y, from, least_text, most_text, newest);
+    fprintf(out, "\"/><circle class=\"end\" cx=\"%.1f\" cy=\"%.1f\" r=\"3.5\"/></svg><figcaption>",
+            x, y);
+    if (strcmp(least_text, most_text) == 0)
+        fprintf(out, "Size since %s: always %s.", from, newest);
+    else
+        fprintf(out, "Size since %s: from %s to %s, now %s.", from, least_text, most_text, newest);
+    fputs("</figcaption></figure>\n", out);
 }

@@ -7,7 +7,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-void html_text(FILE *out, const char *text)
+// With &, <, > and quotes escaped; what is no UTF-8, or a control character, becomes U+FFFD.
+static void html_text(FILE *out, const char *text)
 {
     while (*text) {
         size_t len = cli_utf8(text);
@@ -120,7 +121,7 @@ static void put_facts(FILE *out, const struct status_partition *p, time_t now)
             status_span_text((p->drill.restore_ms + 999) / 1000, span);
             snprintf(more, sizeof(more), "restored in %s", span);
         } else if (!p->drill.readable) {
-            snprintf(more, sizeof(more), "verified; no key here to read how");
+            snprintf(more, sizeof(more), "verified; how is not readable here");
         }
         put_fact(out, "Last drill", text, more);
     } else {
@@ -129,9 +130,32 @@ static void put_facts(FILE *out, const struct status_partition *p, time_t now)
     fputs("</dl>\n", out);
 }
 
-static void put_partition(FILE *out, const struct status_partition *p, time_t now, unsigned days)
+// Of many, all of them at a glance: each leads to its own.
+static void put_index(FILE *out, const struct status *s)
 {
-    fprintf(out, "<article class=\"%s\"><h2>", levels[p->level].class);
+    if (s->count < 4)
+        return;
+    fputs("<nav aria-label=\"All databases\">", out);
+    for (size_t i = 0; i < s->count; i++) {
+        const struct status_partition *p = &s->partitions[i];
+        fprintf(out, "<a class=\"%s\" href=\"#p%zu\"><b>%s</b> ", levels[p->level].class, i,
+                levels[p->level].mark);
+        html_text(out, p->partition);
+        if (s->host_count > 1) {
+            fputs(" <small>", out);
+            html_text(out, p->host);
+            fputs("</small>", out);
+        }
+        fputs("</a> ", out);
+    }
+    fputs("</nav>\n", out);
+}
+
+static void put_partition(FILE *out, const struct status *s, size_t i, unsigned days)
+{
+    const struct status_partition *p = &s->partitions[i];
+    time_t now = s->now;
+    fprintf(out, "<article id=\"p%zu\" class=\"%s\"><h2>", i, levels[p->level].class);
     put_badge(out, p->level);
     html_text(out, p->partition);
     fputs(" <small>on ", out);
@@ -215,10 +239,11 @@ void status_show_html(FILE *out, const struct status *s, const struct status_loo
     fputs("<h1>", out);
     html_text(out, s->verdict);
     fprintf(out, "</h1><p class=\"at\">bakfs status, %s</p></header>\n<main>\n", at);
+    put_index(out, s);
     if (s->count)
         put_legend(out);
     for (size_t i = 0; i < s->count; i++)
-        put_partition(out, &s->partitions[i], s->now, history_days);
+        put_partition(out, s, i, history_days);
     put_here(out, s, look);
     fputs("</main></body></html>\n", out);
 }

@@ -3,8 +3,6 @@
 
 #include "tools/status/status.h"
 
-// Text with &, <, > and quotes escaped; what is no UTF-8, or a control character, becomes U+FFFD.
-void html_text(FILE *, const char *text);
 // The year of one partition as squares, and a sentence that says the same.
 void html_calendar(FILE *, const struct status_partition *, time_t now, unsigned days);
 // Sizes of the good backups of these days as a line.
