@@ -65,6 +65,7 @@ const char html_style[] =
     ".legend{display:flex;flex-wrap:wrap;gap:2px 16px;margin:0 4px 12px}\n"
     ".legend span{white-space:nowrap}\n"
     ".legend svg{vertical-align:-1px}\n"
-    "@media(max-width:480px){body{padding:8px}header,article,.here{padding:12px}"
+    "@media(max-width:480px){body{padding:8px}h1{font-size:1.12rem}header,article,.here{padding:"
+    "12px}"
     "dl{grid-template-columns:repeat(2,1fr)}}\n"
     "@media print{body{background:#fff}article{break-inside:avoid}}\n";
