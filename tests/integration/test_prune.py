@@ -93,10 +93,17 @@ def copied(host, partition, day, files):
     return Backup(host, first, when, "bad" if bad else "good", verified and not bad, "%s/%s/%s.*" % (host, day, first), keys)
 
 
+def stored(rnd, when, now):
+    """When a copy was stored: near its DATE, at the edges of what is near, or at any time."""
+    begin = when // DAY * DAY
+    edges = [begin - DAY - 1, begin - DAY, begin, begin + 2 * DAY - 1, begin + 2 * DAY, rnd.randrange(now - 900 * DAY, now)]
+    return when if rnd.random() < 0.6 else rnd.choice(edges)
+
+
 def random_files(rnd, when, now):
     found = []
     for end in rnd.sample([".sql", ".schema.sql", ".items.sql.gz", ".20261122.dump"], rnd.choice([1, 1, 2, 3])):
-        modified = when if rnd.random() < 0.7 else rnd.randrange(now - 900 * DAY, now)
+        modified = stored(rnd, when, now)
         flags = rnd.choices([YES, UNKNOWN, NO], [4, 4, 1])[0]
         found.append((end, flags, modified, rnd.choice([[], [], [], ["PASS"], ["FAIL"], ["PASS", "FAIL"], ["FAIL", "PASS"]])))
     return found
@@ -105,11 +112,14 @@ def random_files(rnd, when, now):
 def calendar(rnd, host, partition, now):
     """Random backups of one partition, no path twice."""
     found = {}
-    style = rnd.choice(["daily", "hourly", "irregular", "bursts", "years", "few"])
+    style = rnd.choice(["daily", "hourly", "irregular", "bursts", "years", "few", "new year"])
     t = now - rnd.randrange(3 * DAY)
+    if style == "new year":  # where weeks and years end differently
+        year = utc(now).year - rnd.randrange(6)
+        t = int(datetime.datetime(year, 1, 5, tzinfo=datetime.timezone.utc).timestamp()) + rnd.randrange(DAY)
     for _ in range(rnd.choice([1, 2, 10, 25]) if style != "few" else rnd.randrange(3)):
         t -= {"daily": DAY, "hourly": 3600, "irregular": int(rnd.expovariate(1 / (2 * DAY))), "years": rnd.randrange(200 * DAY),
-              "bursts": rnd.choice([0, 1, 60, 20 * DAY]), "few": 9 * DAY}[style]
+              "bursts": rnd.choice([0, 1, 60, 20 * DAY]), "few": 9 * DAY, "new year": DAY}[style]
         kind = rnd.choices(["good", "pass", "fail", "pass-fail", "fail-pass", "unfinished", "no dump", "file", "directory"],
                            [10, 3, 1, 1, 1, 2, 1, 4, 1])[0]
         when = t
@@ -118,7 +128,7 @@ def calendar(rnd, host, partition, now):
         if kind == "file":
             b = copied(host, partition, date(when), random_files(rnd, when, now))
         elif kind == "directory" and not any("/%s/%s/" % (date(when), partition) in p for p in found):
-            modified = when if rnd.random() < 0.7 else rnd.randrange(now - 900 * DAY, now)
+            modified = stored(rnd, when, now)
             b = copied_directory(host, partition, date(when), modified, rnd.choice([YES, UNKNOWN, NO]),
                                  rnd.choice([None, None, "PASS", "FAIL"]))
         elif kind == "directory" or "%s/%s/%s" % (host, date(when), partition) in found:
@@ -219,15 +229,15 @@ class Model(Prune):
         rnd = random.Random(20261122)
         now = int(datetime.datetime.now().timestamp())
         backups, calendars = [], 0
-        for i in range(90):
+        for i in range(60):
             for partition in rnd.sample(["orders", "shop.eu", "a-b", "x"], rnd.randrange(1, 3)):
                 backups += calendar(rnd, "h%d" % i, partition, now)
                 calendars += 1
         strays = ["h1/%s/.orders.sql.Xx12%s" % (date(now), SUFFIX), "h2/%s/orders.VERIFIED.%s.PASS%s" % (date(now - 9e7), stamp(now), SUFFIX)]
         self.fill(backups, strays + ["foreign", "h1/notes.txt", "h1/%s/orders.zst" % date(now), "h1/2026-02-30/orders.sql" + SUFFIX])
-        rounds = 0
-        while rounds < 1000:
-            rules = random_rules(rnd)
+        rounds, each = 0, [{r: 3} for r in RULES] + [{"within": 30}]
+        while rounds < 1000 or each:
+            rules = each.pop() if each else random_rules(rnd)
             answer = self.decided("--dry-run", *words(rules))
             now = int(datetime.datetime.strptime(answer["now"], "%Y-%m-%dT%H:%M:%S%z").timestamp())
             self.assertEqual({b["path"] for b in answer["backups"]}, {b.path for b in backups})
