@@ -46,13 +46,13 @@ static int probe_copied(struct store *store, struct prune_backup *b, struct prun
 {
     size_t seen = 0;
     for (size_t i = 0; i < b->count; i++)
-        seen += b->pieces[i].seen && b->pieces[i].rank != PIECE_WORD;
+        seen += b->pieces[i].seen && !b->pieces[i].added;
     if (b->ours || b->item.state == KEEP_HIDDEN || (b->is_dir && seen > PROBES_MAX))
         return 0;
     int rc = 0;
     size_t unsure = plan->unsure;
     for (size_t i = 0; i < b->count && rc == 0; i++)
-        if (b->pieces[i].seen && b->pieces[i].rank != PIECE_WORD)
+        if (b->pieces[i].seen && !b->pieces[i].added)
             rc = probe(store, b, &b->pieces[i], plan, err);
     if (plan->unsure > unsure)
         plan->unsure = unsure + 1; // backups are counted

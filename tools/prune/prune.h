@@ -22,14 +22,17 @@
 
 // In the order in which they are removed: what is left of a backup whose removal was cut must never look like a whole one.
 enum piece_rank {
-    PIECE_WORD, // VERIFIED and META
+    PIECE_META, // without it a backup of ours is unfinished
+    PIECE_PASS,
     PIECE_HEAD, // of a directory: without it no tool takes the rest
     PIECE_REST,
+    PIECE_FAIL, // what a verdict warns of is warned of to the end
 };
 
 struct piece { // one version of one object
     char *key, *id;
     enum piece_rank rank;
+    bool added; // META or VERIFIED: no part of the dump
     bool marker;
     bool seen; // by readers: the latest version, and not a marker
     uint64_t size;

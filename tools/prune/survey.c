@@ -103,7 +103,7 @@ static int add_piece(struct survey *s, struct prune_backup *b, struct found *f)
     b->objects += f->piece.seen;
     time_t *newest = f->piece.seen ? &b->newest_seen : &b->newest_hidden;
     // what was added later says nothing of when the backup was made
-    if (f->piece.modified > *newest && (!f->piece.seen || f->piece.rank != PIECE_WORD))
+    if (f->piece.modified > *newest && (!f->piece.seen || !f->piece.added))
         *newest = f->piece.modified;
     b->pieces[b->count++] = f->piece;
     f->piece = (struct piece){.seen = f->piece.seen}; // it has the key now
@@ -154,6 +154,12 @@ static bool has_stem(const struct survey *s, size_t from, const char *partition)
     return false;
 }
 
+static void add_to(struct piece *p, bool is_verdict, bool pass)
+{
+    p->added = true;
+    p->rank = !is_verdict ? PIECE_META : pass ? PIECE_PASS : PIECE_FAIL;
+}
+
 static int add_stem(struct survey *s, struct found *f, const char *partition,
                     const struct name *read, bool is_dir)
 {
@@ -164,11 +170,13 @@ static int add_stem(struct survey *s, struct found *f, const char *partition,
         return no_memory(s->err);
     b->ours = true;
     b->item.when = read->when;
-    bool word = !is_dir && (read->kind == NAME_META || read->kind == NAME_VERIFIED);
-    f->piece.rank = word ? PIECE_WORD : f->piece.rank;
-    if (f->piece.seen && word && read->kind == NAME_META)
+    bool is_meta = !is_dir && read->kind == NAME_META;
+    bool is_verdict = !is_dir && read->kind == NAME_VERIFIED;
+    if (is_meta || is_verdict)
+        add_to(&f->piece, is_verdict, read->pass);
+    if (f->piece.seen && is_meta)
         b->has_meta = true;
-    else if (f->piece.seen && word)
+    else if (f->piece.seen && is_verdict)
         see_verified(b, read->verified_at, read->pass);
     else if (f->piece.seen && (read->kind == NAME_DUMP || read->kind == NAME_SQL ||
                                (is_dir && read->kind == NAME_DIR)))
@@ -188,7 +196,7 @@ static int add_whole(struct survey *s, struct found *f, const char *partition, c
     name_base(name, &base);
     b->is_dir = true;
     if (!is_dir && base.added == NAME_ADDED_VERIFIED) {
-        f->piece.rank = PIECE_WORD;
+        add_to(&f->piece, true, base.pass);
         if (f->piece.seen)
             see_verified(b, base.verified_at, base.pass);
     } else if (f->piece.seen && name[0] != '.') {
@@ -276,7 +284,7 @@ static int add_companion(struct survey *s, struct found *f, const char *name,
     struct prune_backup *b = owner(s, name, base);
     if (!b)
         return 0;
-    f->piece.rank = PIECE_WORD;
+    add_to(&f->piece, base->added == NAME_ADDED_VERIFIED, base->pass);
     bool verdict = base->added == NAME_ADDED_VERIFIED && f->piece.seen;
     if (verdict && b->is_dir)
         see_verified(b, base->verified_at, base->pass);
