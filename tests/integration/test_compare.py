@@ -2,13 +2,17 @@
 not called damaged. Over the zoo (sql/zoo.sql) and over PostgreSQL's own regression database."""
 
 import concurrent.futures
+import contextlib
 import glob
 import os
+import shutil
 import subprocess
-import unittest
+import tarfile
+import tempfile
 
 import mount
 from case import only, short
+from postgres import Postgres
 from verbs import shared_postgres
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -138,9 +142,11 @@ DAMAGES = [
 class Compare:
     """What the tests below share."""
 
+    server = staticmethod(shared_postgres)
+
     @classmethod
     def setUpClass(cls):
-        cls.pg = shared_postgres()
+        cls.pg = cls.server()
         built = os.path.dirname(os.path.dirname(mount.BAKFS))
         cls.program = os.path.join(built, "tests", "unit", "tools", "pg", "facts_probe")
         cls.made = []
@@ -176,11 +182,11 @@ class Compare:
         cls.pg.run("pg_restore", "--exit-on-error", "-d", to, path)
         os.unlink(path)
 
-    def probe(self, *words, code=0):
+    def probe(self, *words, code=0, env=None):
         done = subprocess.run([self.program, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False,
-                              env=dict(os.environ, PGPASSWORD="never s3cret"))
+                              env=dict(os.environ, **(env or {})))
         self.assertEqual(done.returncode, code, done.stdout + done.stderr)
-        return done.stdout
+        return done.stdout or done.stderr
 
     def known(self, database):
         """A file of what is known of it now."""
@@ -263,3 +269,177 @@ class Zoo(Compare):
         with concurrent.futures.ThreadPoolExecutor(3) as pool:
             wrong = [w for w in pool.map(lambda n: self.damaged(known, n), range(len(DAMAGES))) if w]
         self.assertEqual(wrong, [], "\n" + "\n".join(wrong))
+
+
+@only("dir")
+class Known(Compare):
+    """What is known of a database that is in use."""
+
+    def test_sequences_that_move(self):
+        self.create("moving")
+        self.psql("moving", "-c", "create table t (id serial); insert into t select from generate_series(1, 100)",
+                  "-c", "create sequence still", "-c", "create sequence down increment -1",
+                  "-c", "select nextval('still'), nextval('down')")
+        session, snapshot = self.pg.snapshot("moving")
+        more = "insert into t select from generate_series(1, 50); select nextval('down')"
+        probe = subprocess.Popen([self.program, "twice", self.conninfo("moving"), snapshot], stdin=subprocess.PIPE,
+                                 stdout=subprocess.PIPE, text=True)
+        self.assertEqual(probe.stdout.readline(), "taken\n")
+        self.psql("moving", "-c", more)
+        path = os.path.join(self.pg.dumps, "moving.dump")
+        self.pg.run("pg_dump", "-Fc", "-Z0", "--snapshot=" + snapshot, "-f", path, "moving")
+        self.psql("moving", "-c", more, "-c", "create sequence young")
+        facts, _ = probe.communicate("\n")
+        self.assertEqual(probe.returncode, 0)
+        session.stdin.close()
+        session.wait()
+        session.stdout.close()
+        self.assertIn("sequence_value\tpublic.t_id_seq\t100..200\n", facts)
+        self.assertIn("sequence_value\tpublic.still\t1\n", facts)
+        self.assertIn("sequence_value\tpublic.down\t-1..-3\n", facts)
+        self.assertIn("rows\tpublic.t\t100\n", facts)
+        known = os.path.join(self.pg.dumps, "moving.facts")
+        with open(known, "w", encoding="utf8") as f:
+            f.write(facts)
+        self.create("moved")
+        self.pg.run("pg_restore", "--exit-on-error", "-d", "moved", path)
+        self.assertEqual(self.lines(known, "moved"), [])
+        self.psql("moved", "-c", "select setval('t_id_seq', 99)")
+        self.assertEqual(self.lines(known, "moved", code=3),
+                         ["FAIL sequence value public.t_id_seq: 99, was 100..200 while the dump was made"])
+
+    def test_stop(self):
+        """A table that is locked by a migration does not hold up the end."""
+        self.create("locked")
+        self.psql("locked", "-c", "create table held (); create table free ()")
+        held = subprocess.Popen([self.pg.tool("psql"), "-XqAt", "-d", "locked"], env=self.pg.env, stdin=subprocess.PIPE,
+                                stdout=subprocess.PIPE)
+        try:
+            held.stdin.write(b"begin; lock table held; select 1;\n")
+            held.stdin.flush()
+            self.assertEqual(held.stdout.readline(), b"1\n")
+            facts = self.probe("stopped", self.conninfo("locked"))
+            self.assertIn("rows_skipped\tpublic.held\tthe counting was ended\n", facts)
+        finally:
+            held.communicate()
+
+    def test_questions(self):
+        """Configured queries and migrations: by the search_path of the database, read-only, harmless when they fail."""
+        self.create("asked")
+        self.psql("asked", "-c", "create schema app", "-c", "alter database asked set search_path = app",
+                  "-c", "create table app.t (a int, b text); insert into app.t values (1, 'x'), (2, null)",
+                  "-c", "create table app.alembic_version (version_num text); insert into app.alembic_version values ('ae10')",
+                  "-c", "create table app.schema_migrations (version text); insert into app.schema_migrations values ('1'), ('2')")
+        conninfo = self.conninfo("asked")
+        answer = self.probe("asked", conninfo, "select * from t order by a")
+        self.assertIn("check\tit\t1\\tx\\n2\\t\n", answer)
+        self.assertIn("migration\talembic app.alembic_version\tae10\n", answer)
+        self.assertIn("migration\trails app.schema_migrations\t2, 2 applied\n", answer)
+        for sql in ("delete from t returning 1", "select 1; drop table t", "select * from nowhere", "selec 1"):
+            answer = self.probe("asked", conninfo, sql, code=1)
+            self.assertIn("migration\talembic", answer) # the transaction went on
+        self.assertEqual(self.pg.query("asked", "select count(*) from app.t"), "2")
+
+    def test_wrong_password(self):
+        hba = os.path.join(self.pg.data, "pg_hba.conf")
+        with open(hba, encoding="utf8") as f:
+            before = f.read()
+        self.psql("postgres", "-c", "create role asked_for login password 'right s3cret'")
+        try:
+            with open(hba, "w", encoding="utf8") as f:
+                f.write("local all asked_for scram-sha-256\n" + before)
+            self.psql("postgres", "-c", "select pg_reload_conf()")
+            conninfo = "host=%s user=asked_for dbname=postgres" % self.pg.socket
+            self.assertIn("check\tit\t1\n", self.probe("asked", conninfo + " password='right s3cret'", "select 1"))
+            for given, env in (("wrong s3cret", None), (None, {"PGPASSWORD": "wrong s3cret"}), (None, None)):
+                said = self.probe("asked", conninfo + (" password='%s'" % given if given else ""), code=1, env=env)
+                self.assertNotIn("s3cret", said)
+                self.assertEqual(said.count("\n"), 1)
+                self.assertRegex(said, "password authentication failed|no password supplied")
+            passwords = os.path.join(self.pg.dumps, "passwords")
+            with open(passwords, "w", encoding="utf8") as f:
+                f.write("*:*:*:asked_for:right s3cret\n")
+            os.chmod(passwords, 0o600)
+            self.assertIn("check\tit\t1\n", self.probe("asked", conninfo, "select 1", env={"PGPASSFILE": passwords}))
+        finally:
+            with open(hba, "w", encoding="utf8") as f:
+                f.write(before)
+            self.psql("postgres", "-c", "select pg_reload_conf()", "-c", "drop role asked_for")
+
+    def test_many_tables(self):
+        self.create("many")
+        self.psql("many", "-c", "do $$ begin for i in 1 .. 5000 loop execute format('create table t%s (id serial primary key, "
+                  "a text not null default %L, b int)', i, i); end loop; end $$")
+        facts = self.probe("take", self.conninfo("many")).splitlines()
+        for kind, count in (("table", 5000), ("column", 15000), ("constraint", 5000), ("sequence_value", 5000), ("rows", 5000)):
+            self.assertEqual(sum(1 for line in facts if line.startswith(kind + "\t")), count, kind)
+
+
+@only("dir")
+class Regression(Compare):
+    """PostgreSQL's own regression database, of Debian's source package, comes back without a difference."""
+
+    server = Postgres # of its own: those scripts make roles, and change them
+    # scripts that leave nothing behind, or need what is not there; most of the time they would take
+    LEFT_OUT = set("""tablespace join_hash select_parallel write_parallel vacuum_parallel tuplesort partition_aggregate memoize
+        groupingsets infinite_recurse stats maintain_every explain async dbsize""".split())
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.pg.close()
+
+    def fetch(self, major):
+        """The directory src/test/regress of the source package; an apt of its own, the machine's stays as it is."""
+        top = tempfile.mkdtemp(prefix="bakfs-source-")
+        self.addCleanup(shutil.rmtree, top)
+        os.makedirs(os.path.join(top, "lists", "partial"))
+        os.makedirs(os.path.join(top, "cache", "archives", "partial"))
+        with open("/etc/os-release", encoding="utf8") as f:
+            codename = dict(line.rstrip().split("=", 1) for line in f if "=" in line)["VERSION_CODENAME"]
+        with open(os.path.join(top, "sources.list"), "w", encoding="utf8") as f:
+            f.write("deb-src http://deb.debian.org/debian %s main\n" % codename)
+        options = ["-o", "Dir::Etc::SourceList=%s/sources.list" % top, "-o", "Dir::Etc::SourceParts=/dev/null",
+                   "-o", "Dir::State::Lists=%s/lists" % top, "-o", "Dir::Cache=%s/cache" % top, "-o", "APT::Sandbox::User=root"]
+        for words in (["update", "-q"], ["source", "--download-only", "-q", "postgresql-" + major]):
+            done = subprocess.run(["apt-get", *options, *words], cwd=top, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                  check=False, text=True)
+            self.assertEqual(done.returncode, 0, done.stdout)
+        with tarfile.open(glob.glob(top + "/*.orig.tar.*")[0]) as archive:
+            wanted = [m for m in archive if "/src/test/regress/" in m.name and m.isreg()]
+            archive.extractall(top, members=wanted)
+        os.makedirs(os.path.join(top, "results"))
+        subprocess.run(["chmod", "-R", "a+rX", top], check=True)
+        return glob.glob(top + "/postgresql-*/src/test/regress")[0], top
+
+    def run_scripts(self, source, top):
+        bin_dir = os.path.dirname(self.pg.tool("psql"))
+        env = dict(self.pg.env, PG_ABS_SRCDIR=source, PG_ABS_BUILDDIR=top, PG_DLSUFFIX=".so", PGTZ="PST8PDT",
+                   PG_LIBDIR=os.path.join(os.path.dirname(bin_dir), "lib"), PGDATESTYLE="Postgres, MDY",
+                   PATH=bin_dir + ":" + os.environ["PATH"])
+
+        def run(script):
+            with open(os.path.join(source, "sql", script + ".sql"), "rb") as f:
+                with contextlib.suppress(subprocess.TimeoutExpired): # one that hangs has made what it has made
+                    subprocess.run([self.pg.tool("psql"), "-Xaq", "-d", "regression", "-v", "HIDE_TABLEAM=on", "-v",
+                                    "HIDE_TOAST_COMPRESSION=on"], stdin=f, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT,
+                                   env=env, timeout=120, check=False, cwd=top)
+
+        with open(os.path.join(source, "parallel_schedule"), encoding="utf8") as f:
+            groups = [line.split()[1:] for line in f if line.startswith("test:")]
+        with concurrent.futures.ThreadPoolExecutor(3) as pool:
+            for group in groups: # a group leans on those before it
+                list(pool.map(run, [script for script in group if script not in self.LEFT_OUT]))
+
+    def test_regression_database(self):
+        source, top = self.fetch(os.path.basename(os.path.dirname(self.pg.bin)))
+        options = ("-E", "UTF8", "--locale", "C")
+        self.create("regression", "template0", *options)
+        self.run_scripts(source, top)
+        known = self.known("regression")
+        with open(known, encoding="utf8") as f:
+            kinds = [line.split("\t")[0] for line in f]
+        for kind, least in (("table", 500), ("column", 2500), ("index", 200), ("function", 200), ("view", 40), ("rule", 30),
+                            ("trigger", 40), ("policy", 20), ("type", 30), ("operator", 8), ("grant", 20), ("aggregate", 30)):
+            self.assertGreaterEqual(kinds.count(kind), least, kind)
+        self.dump_and_restore("regression", "regression_copy", *options)
+        self.assertEqual([line for line in self.lines(known, "regression_copy") if not line.startswith("NOTE rows ")], [])

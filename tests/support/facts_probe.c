@@ -1,6 +1,8 @@
 // For tests of what is known of a database, without a verb:
 //     facts_probe take CONNINFO [SNAPSHOT]        prints the facts: KIND, NAME, VALUE between tabs, \n \t \\ for these
-//     facts_probe twice CONNINFO                  the same; sequences are read again once a line comes on standard input
+//     facts_probe twice CONNINFO [SNAPSHOT]       the same; sequences are read again once a line comes on standard input
+//     facts_probe stopped CONNINFO                the same; the counting is stopped when it asks
+//     facts_probe asked CONNINFO [SQL]            the migration, and what SQL says, in a transaction that goes on
 //     facts_probe compare FILE CONNINFO [-n] [TABLE...]
 //                                                 holds a database against them: "FAIL ..." and "NOTE ..." lines, exit 3
 //                                                 if any fails; -n: no owners, no grants
@@ -79,7 +81,15 @@ static int read_facts(const char *path, struct facts *out, struct err *err)
     return rc;
 }
 
-static int look(const struct pg_server *server, const char *snapshot, bool twice, int *out_version,
+enum { TWICE = 1, STOPPED = 2 };
+
+static bool always(void *ctx)
+{
+    (void)ctx;
+    return true;
+}
+
+static int look(const struct pg_server *server, const char *snapshot, int how, int *out_version,
                 struct facts *out, struct err *err)
 {
     struct pg *pg = NULL;
@@ -92,11 +102,14 @@ static int look(const struct pg_server *server, const char *snapshot, bool twice
         rc = facts_sequences(pg, out, err);
     if (rc == 0)
         rc = facts_take(pg, out, err);
-    const struct facts_counting counting = {
-        .server = *server, .application_name = "facts_probe", .snapshot = snapshot, .workers = 2};
+    const struct facts_counting counting = {.server = *server,
+                                            .application_name = "facts_probe",
+                                            .snapshot = snapshot,
+                                            .workers = 2,
+                                            .stop = how & STOPPED ? always : NULL};
     if (rc == 0)
         rc = facts_count(&counting, out, err);
-    if (rc == 0 && twice) {
+    if (rc == 0 && how & TWICE) {
         puts("taken");
         fflush(stdout);
         char line[8];
@@ -122,7 +135,7 @@ static int compare(const char *path, const struct pg_server *server, char **word
     options.tables = *words ? (const char *const *)words : NULL;
     int rc = read_facts(path, &then, err);
     if (rc == 0)
-        rc = look(server, NULL, false, &options.version_now, &now, err);
+        rc = look(server, NULL, 0, &options.version_now, &now, err);
     options.version_then = options.version_now;
     if (rc == 0)
         rc = compare_facts(&then, &now, &options, &c, err);
@@ -140,21 +153,43 @@ static int compare(const char *path, const struct pg_server *server, char **word
     return rc;
 }
 
+// In one transaction: what fails there must leave it usable.
+static int ask(const struct pg_server *server, const char *sql, struct facts *out, struct err *err)
+{
+    struct pg *pg = NULL;
+    int rc = pg_open(server, "facts_probe", &pg, err);
+    if (rc != 0)
+        return rc;
+    struct err why = {0};
+    rc = pg_exec(pg, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", err);
+    int asked = rc == 0 && sql ? facts_check(pg, "it", sql, out, &why) : 0;
+    if (rc == 0)
+        rc = facts_migration(pg, "", out, err);
+    if (rc == 0 && asked != 0)
+        rc = err_copy(err, &why);
+    pg_close(pg);
+    return rc;
+}
+
 int main(int argc, char **argv)
 {
     struct err err = {0};
-    int rc = -EINVAL, code = 0;
-    if (argc >= 3 && (strcmp(argv[1], "take") == 0 || strcmp(argv[1], "twice") == 0)) {
-        struct facts f = {0};
-        int version = 0;
-        rc = look(&(struct pg_server){.conninfo = argv[2]}, argv[3], argv[1][1] == 'w', &version,
-                  &f, &err);
-        if (rc == 0)
-            print_facts(&f);
-        facts_done(&f);
-    } else if (argc >= 4 && strcmp(argv[1], "compare") == 0) {
+    const char *how = argc >= 3 ? argv[1] : "";
+    const struct pg_server server = {.conninfo = argc >= 3 ? argv[2] : NULL};
+    struct facts f = {0};
+    int rc = -EINVAL, code = 0, version = 0;
+    if (strcmp(how, "take") == 0)
+        rc = look(&server, argv[3], 0, &version, &f, &err);
+    else if (strcmp(how, "twice") == 0)
+        rc = look(&server, argv[3], TWICE, &version, &f, &err);
+    else if (strcmp(how, "stopped") == 0)
+        rc = look(&server, NULL, STOPPED, &version, &f, &err);
+    else if (strcmp(how, "asked") == 0)
+        rc = ask(&server, argv[3], &f, &err);
+    else if (strcmp(how, "compare") == 0 && argc >= 4)
         rc = compare(argv[2], &(struct pg_server){.conninfo = argv[3]}, argv + 4, &code, &err);
-    }
+    print_facts(&f);
+    facts_done(&f);
     if (rc != 0)
         fprintf(stderr, "facts_probe: %s\n", err.text);
     return rc == 0 ? code : 1;
