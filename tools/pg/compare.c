@@ -101,6 +101,26 @@ static bool is_left_out(const char *kind, const char *name, const struct compare
            (begins(name, "setting ") || strcmp(name, "connection_limit") == 0);
 }
 
+bool compare_is_filtered(const char *dump_options)
+{
+    static const char *const left_out[] = {
+        "-n",      "-N",    "-t",        "-T",          "-e",          "-s",       "-a",
+        "-O",      "-x",    "-B",        "--schema",    "--exclude", //
+        "--table", "--no-", "--section", "--data-only", "--extension", "--filter", NULL};
+    static const char *const harmless[] = {"--no-sync", "--no-password", NULL};
+    for (const char *word = dump_options; *word; word += strcspn(word, " \t")) {
+        word += strspn(word, " \t");
+        bool leaves = false, harms = true;
+        for (const char *const *w = left_out; *w; w++)
+            leaves |= begins(word, *w);
+        for (const char *const *w = harmless; *w; w++)
+            harms &= !begins(word, *w);
+        if (leaves && harms)
+            return true;
+    }
+    return false;
+}
+
 // A name without its quotes: what a person types for it.
 static void unquote(const char *name, size_t len, char *out, size_t room)
 {
@@ -236,6 +256,8 @@ static int compare_values(struct comparison *c, const struct pair *p,
 
 // --- kinds that are not compared like the others ---
 
+static const char may_be_left_out[] = " (dump_options leave things out)";
+
 struct sides {
     const struct facts *then, *now;
     const struct compare_options *options;
@@ -333,6 +355,8 @@ static int compare_rows(const struct sides *s, const struct pair *given, struct 
     if (is_matview(s->then, name))
         return differs(s->out, DIFFERENCE_NOTE, &p,
                        " (refreshed by the restore: it was stale in the backup)", err);
+    if (s->options->dump_filtered && strcmp(p.now->value, "0") == 0)
+        return differs(s->out, DIFFERENCE_NOTE, &p, may_be_left_out, err);
     return differs(s->out, DIFFERENCE_FAIL, &p, "", err);
 }
 
@@ -354,6 +378,9 @@ static int compare_missing(const struct sides *s, const struct fact *then, struc
     if (s->options->tables && is_kind(then->kind, others))
         return add(s->out, DIFFERENCE_NOTE, err, "%s %s: not there (only tables were restored)",
                    spoken(then->kind).text, then->name);
+    if (s->options->dump_filtered)
+        return add(s->out, DIFFERENCE_NOTE, err, "%s %s: not there%s", spoken(then->kind).text,
+                   then->name, may_be_left_out);
     if (strcmp(then->kind, "check") == 0 || strcmp(then->kind, "migration") == 0)
         return add(s->out, DIFFERENCE_FAIL, err, "%s %s: no answer, was %s",
                    spoken(then->kind).text, then->name, shown(then->value));

@@ -10,6 +10,7 @@ struct compare_options {
     bool no_owner, no_privileges; // owners and grants were left out on purpose
     // so were these, with what is said of them; `no_database`: settings, limit and comment of the database itself
     bool no_subscriptions, no_event_triggers, no_database;
+    bool dump_filtered; // the dump was told to leave things out: what is missing may be just that
     const char *const *tables; // only these were restored (NULL-terminated), or NULL: all
 };
 
@@ -27,6 +28,8 @@ struct comparison {
     size_t compared, failures; // facts looked at; of list, DIFFERENCE_FAIL
 };
 
+// Do these options of pg_dump leave out what is known of the database?
+bool compare_is_filtered(const char *dump_options);
 // Both sorted. -EUCLEAN only for facts that cannot be read.
 int compare_facts(const struct facts *then, const struct facts *now, const struct compare_options *,
                   struct comparison *out, struct err *err);

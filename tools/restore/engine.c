@@ -167,14 +167,16 @@ static int compare(const struct restore_job *job, struct pg *pg, struct restore_
     for (size_t i = 0; rc == 0 && i < job->meta->facts.count; i++)
         if (!left_out(job, &job->meta->facts.list[i]))
             then.list[then.count++] = job->meta->facts.list[i];
-    const struct compare_options options = {.version_then = job->meta->server_version,
-                                            .version_now = pg_version(pg),
-                                            .no_owner = job->no_owner,
-                                            .no_privileges = job->no_privileges,
-                                            .no_subscriptions = job->scratch,
-                                            .no_event_triggers = job->scratch,
-                                            .no_database = job->scratch,
-                                            .tables = job->tables};
+    const struct compare_options options = {
+        .version_then = job->meta->server_version,
+        .version_now = pg_version(pg),
+        .no_owner = job->no_owner,
+        .no_privileges = job->no_privileges,
+        .no_subscriptions = job->scratch,
+        .no_event_triggers = job->scratch,
+        .no_database = job->scratch,
+        .dump_filtered = compare_is_filtered(job->meta->dump_options),
+        .tables = job->tables};
     if (rc == 0)
         rc = compare_facts(&then, &now, &options, &result->comparison, err);
     free(then.list);

@@ -199,6 +199,26 @@ static void left_out(void **state)
          LIST("FAIL database encoding: LATIN1, was UTF8"));
 }
 
+static void filtered(void **state)
+{
+    (void)state;
+    static const char *const leave[] = {"-T audit", "--jobs=2 --exclude-table-data=log",
+                                        "--no-comments", "-v\t-n app", "-xO"};
+    static const char *const do_not[] = {"", "  ", "-v --lock-wait-timeout=10s", "--no-sync",
+                                         "--rows-per-insert 5 --inserts"};
+    for (size_t i = 0; i < 5; i++) {
+        assert_true(compare_is_filtered(leave[i]));
+        assert_false(compare_is_filtered(do_not[i]));
+    }
+    const struct compare_options o = {.dump_filtered = true};
+    says(LIST("table|a.audit|", "rows|a.audit|3", "rows|a.log|7", "rows|a.t|7", "table|a.log|",
+              "table|a.t|"),
+         LIST("table|a.log|", "table|a.t|", "rows|a.log|0", "rows|a.t|6"), &o,
+         LIST("NOTE rows a.log: 0, was 7 (dump_options leave things out)",
+              "FAIL rows a.t: 6, was 7",
+              "NOTE table a.audit: not there (dump_options leave things out)"));
+}
+
 static void only_some_tables(void **state)
 {
     (void)state;
@@ -233,6 +253,7 @@ int main(void)
         cmocka_unit_test(one_line_for_what_is_gone),
         cmocka_unit_test(what_cannot_be_helped),
         cmocka_unit_test(left_out),
+        cmocka_unit_test(filtered),
         cmocka_unit_test(only_some_tables),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
