@@ -1,0 +1,28 @@
+// Inside the room: the scope of a comparison.
+#pragma once
+
+#include "tools/pg/compare.h"
+
+#include <string.h>
+
+// `kinds`: NULL at the end
+static inline bool is_kind(const char *kind, const char *const *kinds)
+{
+    for (; *kinds; kinds++)
+        if (strcmp(kind, *kinds) == 0)
+            return true;
+    return false;
+}
+
+static inline bool begins(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+// Was it left out of the restore on purpose?
+bool compare_leaves_out(const char *kind, const char *name, const struct compare_options *);
+// Is it what a restore of some tables makes: they, and what stands on them alone?
+bool compare_wants(const char *kind, const char *name, const struct compare_options *);
+
+// Where the part after the next dot begins that stands outside of quotes, or the end.
+const char *compare_after_dot(const char *name);
