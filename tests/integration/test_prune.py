@@ -1,5 +1,6 @@
 """bakfs prune: against a model of its own over random calendars; the dry run against the run; versions; locks."""
 
+import contextlib
 import datetime
 import hashlib
 import json
@@ -321,7 +322,62 @@ class Run(Prune):
 
 
 @only("dir")
+class Asking(Prune):
+    def answer(self, text):
+        """-> (exit code, what a person at a terminal saw)"""
+        master, slave = os.openpty()
+        with open(master, "rb", buffering=0) as ours_end:
+            command = [mount.BAKFS, "prune", "-c", self.conf, "--keep-last", "1"]
+            done = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave)
+            os.close(slave)
+            os.write(master, text.encode())
+            seen = b""
+            with contextlib.suppress(OSError):  # the other end was closed
+                while True:
+                    piece = ours_end.read(4096)
+                    if not piece:
+                        break
+                    seen += piece
+            return done.wait(60), seen.decode()
+
+    def test_a_person_is_asked(self):
+        now = int(datetime.datetime.now().timestamp())
+        old, new = ours("db1", "orders", now - 40 * DAY), ours("db1", "orders", now - DAY)
+        self.fill([old, new])
+        for text in ("no\n", "y\n", "yes please\n", "\x04"):
+            code, seen = self.answer(text)
+            self.assertEqual(code, 1, seen)
+            self.assertIn("Remove 1 backup (", seen)
+            self.assertIn("nothing was removed", seen)
+            self.assertEqual(len(self.store.keys()), len(old.keys) + len(new.keys))
+        self.assertEqual(self.answer("yes\n")[0], 0)
+        self.assertEqual(self.store.keys(), sorted(new.keys))
+        self.assertEqual(self.answer("")[0], 0)  # nothing goes: nobody is asked
+
+
+@only("dir")
 class Failing(Prune):
+    def test_who_is_told(self):
+        """PASS after a run, FAIL when it could not; nothing of a dry run."""
+        state = tempfile.mkdtemp(prefix="bakfs-prune-")
+        self.addCleanup(subprocess.run, ["rm", "-rf", state], check=True)
+        told = os.path.join(state, "told")
+        self.conf = self.write_conf("[mount]\nstate = %s\n[notify]\ncommand = cat >> %s\non = always\n" % (state, told))
+        now = int(datetime.datetime.now().timestamp())
+        self.fill([ours("db1", "orders", now - d * DAY) for d in (40, 1)])
+        self.prune("--keep-last", "1", "--dry-run")
+        self.assertFalse(os.path.exists(told))
+        self.prune("--keep-last", "1", "--yes")
+        with open(told, encoding="utf8") as f:
+            said = f.read()
+        self.assertIn("PASS: bakfs prune all", said)
+        self.assertIn("1 backup removed, 1 kept", said)
+        self.prune("db9", "--keep-last", "1", "--yes", code=1)
+        with open(told, encoding="utf8") as f:
+            said = f.read()
+        self.assertIn("FAIL: bakfs prune db9", said)
+        self.assertIn("no backup of db9", said)
+
     def test_one_that_cannot_go(self):
         """The others go all the same; what is left of it is no finished backup."""
         now = int(datetime.datetime.now().timestamp())
@@ -374,6 +430,22 @@ class Versions(Prune):
         why = {b["path"]: b["why"] for b in answer["backups"]}
         self.assertIn("only old versions are left", why[removed.path])
         self.assertEqual(next(b["pieces"] for b in answer["backups"] if b["path"] == old.path), 2 * len(old.keys) + 2)
+
+    def test_credentials_of_its_own(self):
+        self.use(stores.BucketStore("profile"))
+        now = int(datetime.datetime.now().timestamp())
+        self.fill([ours("db1", "orders", now - d * DAY) for d in (40, 1)])
+        keys = self.store.env
+        with tempfile.NamedTemporaryFile("w", prefix="bakfs-prune-") as f:
+            f.write("[default]\naws_access_key_id = nobody\naws_secret_access_key = x\n[pruner]\naws_access_key_id = %s\n"
+                    "aws_secret_access_key = %s\n" % (keys["AWS_ACCESS_KEY_ID"], keys["AWS_SECRET_ACCESS_KEY"]))
+            f.flush()
+            self.store.env = {"AWS_SHARED_CREDENTIALS_FILE": f.name}
+            self.prune("--keep-last", "1", "--yes", code=1)
+            self.conf = self.write_conf("prune_profile = pruner\n")
+            self.prune("--keep-last", "1", "--yes")
+            self.assertNotIn(keys["AWS_SECRET_ACCESS_KEY"], self.said)
+        self.assertFalse([k for k in self.store.keys() if stamp(now - 40 * DAY) in k])
 
     def test_a_lock_holds(self):
         """All of a backup stays while any of it is held, and it is said until when."""
