@@ -4,6 +4,7 @@
 #include "tools/pg/compare_internal.h"
 #include "tools/pg/facts_internal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -313,6 +314,7 @@ static int compare_extra(const struct sides *s, const struct fact *now, struct e
 static int compare_pair(const struct sides *s, const struct pair *p, struct err *err)
 {
     const struct fact *any = p->then ? p->then : p->now;
+    assert(any);
     if (compare_leaves_out(any->kind, any->name, s->options) ||
         !compare_wants(any->kind, any->name, s->options))
         return 0;

@@ -40,7 +40,7 @@ void pg_one_line(const char *text, char *out, size_t room)
 }
 
 // libpq's own sentence about a conninfo that it cannot read may quote it, password and all: ours does not.
-int pg_conninfo_check(const char *conninfo, bool *out_has_timeout, struct err *err)
+static int check_conninfo(const char *conninfo, bool *out_has_timeout, struct err *err)
 {
     char *why = NULL;
     PQconninfoOption *options = PQconninfoParse(conninfo, &why);
@@ -65,7 +65,7 @@ int pg_params(const struct pg_server *server, const char *application_name, stru
                        (server->service && *server->service);
     bool has_conninfo = server->conninfo && *server->conninfo;
     if (has_conninfo) {
-        int rc = pg_conninfo_check(server->conninfo, &has_timeout, err);
+        int rc = check_conninfo(server->conninfo, &has_timeout, err);
         if (rc != 0)
             return rc;
     }

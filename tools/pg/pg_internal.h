@@ -9,7 +9,5 @@ struct pg_params { // for PQconnectdbParams; the values are borrowed from the se
 };
 int pg_params(const struct pg_server *, const char *application_name, struct pg_params *out,
               struct err *err);
-// EINVAL for what libpq cannot read, in a sentence that does not quote it.
-int pg_conninfo_check(const char *conninfo, bool *out_has_timeout, struct err *err);
 void pg_one_line(const char *text, char *out, size_t room);
 bool pg_in_transaction(const struct pg *); // a failed one too
