@@ -137,6 +137,7 @@ static bool put_on(int fd, int target)
 static void become(const struct start *s)
 {
     const struct process_conf *conf = s->conf;
+    int report = s->report;
     static const int reset[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
     for (size_t i = 0; i < sizeof(reset) / sizeof(reset[0]); i++) {
         struct sigaction old;
@@ -160,11 +161,14 @@ static void become(const struct start *s)
                 (s->errors < 0 || (errors >= 0 && put_on(errors, 2))) &&
                 (!conf->dir || chdir(conf->dir) == 0);
     if (good) {
-        syscall(SYS_close_range, 3U, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */);
+        // Closed here, not by exec: while that closes files the kernel holds a lock of ours, and the daemon, which
+        // looks at who closes a file on the mount (/proc/PID/stat), would wait for it, and exec for the daemon.
+        report = report == 3 ? report : dup3(report, 3, O_CLOEXEC);
+        syscall(SYS_close_range, 4U, ~0U, 0U);
         execvpe(conf->argv[0], (char *const *)(const void *)conf->argv, s->env);
     }
     int why = errno;
-    ssize_t put = write(s->report, &why, sizeof(why));
+    ssize_t put = write(report, &why, sizeof(why));
     (void)put;
     _exit(127);
 }
