@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define RUNNING_S 3600 // an unfinished backup so young may still be running
+#define FUTURE_S 3600  // further ahead no clock is by accident: it does not count as new
 #define RHYTHM_BACKUPS 8
 #define RHYTHM_LEAST 4
 #define TREND_LEAST 3
@@ -90,7 +91,10 @@ static void count(struct status_partition *p, time_t now)
         if (!backup_is_good(b, NULL))
             continue;
         p->good++;
-        p->newest = b;
+        if (b->when <= now + FUTURE_S)
+            p->newest = b;
+        else
+            p->future = b;
     }
     if (p->newest)
         p->age_s = now - p->newest->when;
@@ -128,7 +132,7 @@ static bool judge_since(const struct status_look *look, struct status_partition 
     const char *why = NULL;
     for (const struct backup *b = p->newest ? p->newest + 1 : p->list; b < p->list + p->count;
          b++) {
-        if (is_running(look, b))
+        if (is_running(look, b) || backup_is_good(b, NULL))
             continue;
         p->bad_since++;
         last = b;
@@ -153,6 +157,11 @@ static bool judge_since(const struct status_look *look, struct status_partition 
 static bool judge_age(struct status_partition *p, const char *again)
 {
     char age[32], every[32];
+    if (p->future &&
+        !status_note(&p->notes, STATUS_WARN, "timedatectl",
+                     "%s is from the future, by a wrong clock: it does not count as the newest",
+                     backup_path(p->future)))
+        return false;
     status_span_text((uint64_t)(p->age_s > 0 ? p->age_s : 0), age);
     status_span_text(p->every_s, every);
     if (!p->newest)
@@ -165,10 +174,6 @@ static bool judge_age(struct status_partition *p, const char *again)
                            "overdue: the newest good backup is %s old, wanted every %s", age,
                            every);
     }
-    if (p->age_s < -STATUS_DAY_SECONDS)
-        return status_note(&p->notes, STATUS_WARN, "date -u",
-                           "the newest backup, %s, is from the future: a clock was wrong",
-                           backup_path(p->newest));
     if (!p->conf && p->rhythm_s && p->age_s > 3 * p->rhythm_s) {
         status_span_text((uint64_t)p->rhythm_s, every);
         return status_note(&p->notes, STATUS_WARN, NULL,

@@ -13,6 +13,7 @@
 // a key that opened before does not open any more, or was   |
 // not tried for a year                                      | BAD
 // newest dump a tenth, or ten times, of the median before   | WARN
+// a backup from the future                                  | WARN
 // no key was ever tried; exit codes are not seen            | WARN
 // not configured, and three times its own rhythm went by    | WARN
 #pragma once
@@ -58,7 +59,8 @@ struct status_partition {
     const struct backup *list;        // its backups, the oldest first
     size_t count, good;
     const struct backup *newest; // the newest good one, or NULL
-    int64_t age_s;               // of it
+    const struct backup *future; // a good one that a wrong clock dated, or NULL
+    int64_t age_s;               // of the newest
     uint64_t every_s;            // configured; 0: never overdue
     int64_t rhythm_s;            // the median distance of the last ones; 0: too few
     uint64_t median7, median30;  // sizes of the good ones before the newest; 0: too few

@@ -137,6 +137,18 @@ static void overdue_after_every_and_an_eighth(void **state)
     assert_int_equal(judge(f)->level, STATUS_OK);
 }
 
+static void a_clock_that_was_wrong(void **state)
+{
+    struct fixture *f = *state;
+    put(f, 50, 1000);
+    put(f, -24 * 300, 1000); // would hide for a year that none comes any more
+    assert_true(judge(f)->overdue);
+    assert_true(says(f->s.partitions, "from the future"));
+    assert_int_equal(f->s.partitions[0].bad_since, 0);
+    f->list[1].when = NOW + HOUR / 2;
+    assert_int_equal(judge(f)->level, STATUS_OK);
+}
+
 static void none_at_all(void **state)
 {
     struct fixture *f = *state;
@@ -326,6 +338,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(in_time),
         TEST(overdue_after_every_and_an_eighth),
+        TEST(a_clock_that_was_wrong),
         TEST(none_at_all),
         TEST(what_came_after_the_good_one),
         TEST(what_the_daemon_could_not_store),
