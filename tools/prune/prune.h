@@ -1,13 +1,13 @@
 // bakfs prune: what is in the store, which of it goes, and its end. Unlike the other verbs it sees the store, under
 // credentials of its own, since nobody may remove a backup through the mount.
 //
-//   survey.c   one listing of all versions, made into backups as tools/catalog/backups.h has them, but for one thing: the
+//   survey.c   one listing of all versions; group.c makes backups of it as tools/catalog/backups.h has them, but for one thing: the
 //              files of one PARTITION directly in one DATE are one backup here. They may be a dump for each table
 //              (shop.items.sql, shop.orders.sql), and nobody could tell those from several dumps of the same.
 //   plan.c     asks what only an object says (does a dump that was copied in stop short? does a lock hold it?) and has
 //              keep.c decide
 //   remove.c   removes what goes, the versions too
-//   verb.c     the command line
+//   report.c   what it says; verb.c is the command line
 // One thread, but remove.c's own.
 #pragma once
 
@@ -84,3 +84,12 @@ int prune_decide(struct store *, const struct keep_rules *, time_t now, struct p
 // Removes one that goes; what failed stands in `failure`, and the rest of it is left for the next time. -ENOMEM alone is
 // an error.
 int prune_remove(struct store *, struct prune_backup *, struct err *err);
+
+// --- What it says ---
+
+void prune_bytes_text(uint64_t bytes, char out[32]);
+const char *prune_ending(uint64_t n); // "s", or "" of one
+void prune_print_decisions(const struct prune_list *);
+void prune_print_sum(const struct prune_list *, const struct prune_plan *, bool dry_run);
+void prune_print_json(const struct prune_list *, time_t now, bool dry_run);
+void prune_warn(const struct prune_plan *); // on standard error

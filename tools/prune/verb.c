@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -53,113 +52,6 @@ struct options {
     bool dry_run, yes, json;
 };
 
-// --- Telling ---
-
-static void bytes_text(uint64_t bytes, char out[32])
-{
-    static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB"};
-    double n = (double)bytes;
-    size_t unit = 0;
-    for (; n >= 999.5 && unit + 1 < sizeof(units) / sizeof(units[0]); unit++)
-        n /= 1000;
-    snprintf(out, 32, n < 10 && unit ? "%.1f %s" : "%.0f %s", n, units[unit]);
-}
-
-static void time_text(time_t when, char out[32])
-{
-    struct tm tm;
-    out[0] = '\0';
-    if (gmtime_r(&when, &tm))
-        strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
-}
-
-static void print_line(const struct prune_backup *b)
-{
-    char when[32], size[32];
-    time_text(b->item.when, when);
-    bytes_text(b->bytes, size);
-    printf("%-4s %s %8s  ", b->item.keep ? "keep" : "go", when, size);
-    cli_print_safe(stdout, b->path);
-    printf("  (%s)\n", b->item.why);
-}
-
-static void print_decisions(const struct prune_list *all)
-{
-    for (size_t i = 0; i < all->count; i++)
-        print_line(&all->list[i]);
-}
-
-static const char *ending(uint64_t n)
-{
-    return n == 1 ? "" : "s";
-}
-
-static void print_sum(const struct prune_list *all, const struct prune_plan *plan, bool dry_run)
-{
-    char size[32];
-    bytes_text(plan->go_bytes, size);
-    printf("%zu backup%s stay%s; %zu backup%s %s: %s in %" PRIu64 " object%s and version%s\n",
-           plan->keep, ending(plan->keep), plan->keep == 1 ? "s" : "", plan->go, ending(plan->go),
-           plan->go == 1 ? "goes" : "go", size, plan->go_pieces, ending(plan->go_pieces),
-           ending(plan->go_pieces));
-    if (plan->locked)
-        printf("%zu of those that stay: only because of a lock\n", plan->locked);
-    if (all->strays)
-        printf("%" PRIu64 " object%s that belong%s to no backup: left alone\n", all->strays,
-               ending(all->strays), all->strays == 1 ? "s" : "");
-    if (dry_run && plan->go)
-        puts("nothing was removed (--dry-run)");
-}
-
-static void print_json(const struct prune_list *all, time_t now, bool dry_run)
-{
-    char text[32];
-    time_text(now, text);
-    printf("{\"now\": \"%s\", \"dry_run\": %s, \"strays\": %" PRIu64 ", \"backups\": [", text,
-           dry_run ? "true" : "false", all->strays);
-    for (size_t i = 0; i < all->count; i++) {
-        const struct prune_backup *b = &all->list[i];
-        const struct {
-            const char *name, *text;
-        } fields[] = {{"host", b->host},
-                      {"date", b->date},
-                      {"partition", b->partition},
-                      {"path", b->path},
-                      {"why", b->item.why}};
-        fputs(i ? ",\n  {" : "\n  {", stdout);
-        for (size_t k = 0; k < sizeof(fields) / sizeof(fields[0]); k++) {
-            printf("\"%s\": ", fields[k].name);
-            cli_print_json(stdout, fields[k].text);
-            fputs(", ", stdout);
-        }
-        time_text(b->item.when, text);
-        printf("\"when\": \"%s\", \"keep\": %s, \"bytes\": %" PRIu64
-               ", \"objects\": %zu, \"pieces\": %zu, \"removed\": %s",
-               text, b->item.keep ? "true" : "false", b->bytes, b->objects, b->count,
-               b->removed ? "true" : "false");
-        if (b->failure) {
-            fputs(", \"failure\": ", stdout);
-            cli_print_json(stdout, b->failure);
-        }
-        putchar('}');
-    }
-    puts(all->count ? "\n]}" : "]}");
-}
-
-static void warn(const struct prune_plan *plan)
-{
-    if (plan->future)
-        fprintf(stderr,
-                VERB ": warning: %zu backup%s from the future, by the store's clock: a clock was "
-                     "wrong; none of them counts for a rule\n",
-                plan->future, plan->future == 1 ? " is" : "s are");
-    if (plan->unsure)
-        fprintf(stderr,
-                VERB ": warning: these credentials may not read (s3:GetObject): of %zu backup%s "
-                     "that people copied in nobody knows whether the dump stops short\n",
-                plan->unsure, ending(plan->unsure));
-}
-
 // --- Asking ---
 
 // Does the person at the terminal agree? CLI_DONE: yes.
@@ -168,10 +60,10 @@ static int ask(const struct prune_plan *plan)
     char size[32], answer[16] = "";
     if (!isatty(STDIN_FILENO))
         return cli_usage(VERB, "nobody can be asked here: --yes, or --dry-run to look only");
-    bytes_text(plan->go_bytes, size);
+    prune_bytes_text(plan->go_bytes, size);
     fflush(stdout);
-    fprintf(stderr, "Remove %zu backup%s (%s) for good? yes or no: ", plan->go, ending(plan->go),
-            size);
+    fprintf(stderr, "Remove %zu backup%s (%s) for good? yes or no: ", plan->go,
+            prune_ending(plan->go), size);
     if (!fgets(answer, sizeof(answer), stdin) || strcmp(answer, "yes\n") != 0) {
         fprintf(stderr, VERB ": nothing was removed\n");
         return CLI_FAILED;
@@ -261,9 +153,9 @@ static int act(const struct options *o, struct run *run, struct err *err, char *
             return rc;
     }
     if (o->json)
-        print_json(&run->all, run->now, o->dry_run);
+        prune_print_json(&run->all, run->now, o->dry_run);
     snprintf(summary, room, "%zu backup%s removed, %zu kept", run->plan.go - failed,
-             ending(run->plan.go - failed), run->plan.keep);
+             prune_ending(run->plan.go - failed), run->plan.keep);
     return failed
                ? err_set(err, EIO, "%zu of %zu backups could not be removed", failed, run->plan.go)
                : 0;
@@ -280,11 +172,11 @@ static int prune(const struct conf *conf, const struct options *o)
     if (rc == 0)
         rc = look(o, &run, &err);
     if (rc == 0) {
-        warn(&run.plan);
+        prune_warn(&run.plan);
         if (!o->json)
-            print_decisions(&run.all);
+            prune_print_decisions(&run.all);
         if (!o->json)
-            print_sum(&run.all, &run.plan, o->dry_run);
+            prune_print_sum(&run.all, &run.plan, o->dry_run);
         if (!o->dry_run && !o->yes && run.plan.go)
             code = ask(&run.plan);
     }
