@@ -115,6 +115,11 @@ static int compare_sequence(struct comparison *c, const struct pair *p, struct e
                    err);
 }
 
+static bool is_other_major(const struct compare_options *o)
+{
+    return o->version_then / 10000 != o->version_now / 10000;
+}
+
 static int compare_values(struct comparison *c, const struct pair *p,
                           const struct compare_options *o, struct err *err)
 {
@@ -133,9 +138,13 @@ static int compare_values(struct comparison *c, const struct pair *p,
         return compare_sequence(c, p, err);
     if (is_kind(kind, served))
         return differs(c, DIFFERENCE_NOTE, p, "", err);
+    // only its user, its server's owner and superusers see the options
+    if (strcmp(kind, "user_mapping") == 0 && (!*p->now->value || !*p->then->value))
+        return differs(c, DIFFERENCE_NOTE, p, " (not every role may see it)", err);
     if (o->tables && is_of_above(p->then))
         return differs(c, DIFFERENCE_NOTE, p, " (only tables were restored)", err);
-    if (o->version_then / 10000 != o->version_now / 10000 && !is_kind(kind, data))
+    bool changed_hands = strcmp(p->then->name, "schema public") == 0; // with version 15
+    if (is_other_major(o) && (!is_kind(kind, data) || changed_hands))
         return differs(c, DIFFERENCE_NOTE, p, " (another version of PostgreSQL)", err);
     return differs(c, DIFFERENCE_FAIL, p, "", err);
 }

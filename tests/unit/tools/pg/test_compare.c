@@ -167,6 +167,15 @@ static void what_cannot_be_helped(void **state)
          LIST("FAIL owner view v: b, was a", "FAIL rows t: 2, was 1",
               "NOTE view v: select  1, was select 1 (another version of PostgreSQL)",
               "FAIL view w: missing, was select 2"));
+    says(LIST("owner|schema public|postgres"),
+         LIST("owner|schema public|pg_database_owner", "database|provider|c"), &other,
+         LIST("NOTE database provider: not in the backup: c (another version of PostgreSQL)",
+              "NOTE owner schema public: pg_database_owner, was postgres (another version of "
+              "PostgreSQL)"));
+    says(LIST("user_mapping|u on s|options (user=u)", "user_mapping|v on s|options (user=v)"),
+         LIST("user_mapping|u on s|", "user_mapping|v on s|options (user=w)"), &same_version,
+         LIST("NOTE user mapping u on s: (empty), was options (user=u) (not every role may see it)",
+              "FAIL user mapping v on s: options (user=w), was options (user=v)"));
     says(LIST("index|i|invalid; CREATE INDEX i"), LIST(), &same_version,
          LIST("NOTE index i: not there; it was invalid in the backup, and a dump leaves such out"));
     says(LIST(), LIST("extension|plpgsql|schema pg_catalog", "schema|public|", "schema|other|"),
