@@ -14,7 +14,7 @@ import zlib
 import case
 import mount
 from case import Case, both_stores, only, put_file
-from verbs import Inbox
+from verbs import Inbox, VerbCase
 
 HOST = "db1.example.com"
 NOW = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
@@ -373,6 +373,26 @@ class Status(Case):
         code, said = m.verb("status", "-c", m.conf, "--html", "/nonexistent/x.html")
         self.assertEqual(code, 1)
         self.assertIn("write /nonexistent/x.html", said)
+
+
+@only("dir")
+class StatusOfDrills(VerbCase, Case):
+    def test_how_long_a_restore_takes(self):
+        """What verify leaves is what status reads: of a dump that was copied in."""
+        self.make_database("status_drill", "create table t as select generate_series(1, 1000) i")
+        self.pg.run("psql", "-XqAt", "-d", "postgres", "-c", "create role status_driller login createdb")
+        self.addCleanup(self.pg.run, "psql", "-XqAt", "-d", "postgres", "-c", "drop role status_driller")
+        self.ready({"database orders": {"conninfo": self.conninfo("status_drill"), "host": HOST},
+                    "restore": {"drill_conninfo": "host=%s user=status_driller dbname=postgres" % self.pg.socket}})
+        path = self.mounted.make(HOST, NOW.strftime("%Y-%m-%d"), "orders.dump")
+        self.pg.run("pg_dump", "-Fc", "-Z0", "-f", path, "status_drill")
+        row = json.loads(self.bakfs("status", "--json"))["partitions"][0]
+        self.assertEqual((row["drill_at"], row["recovery_ms"]), (None, None))
+        self.bakfs("verify", "--restore", path)
+        row = json.loads(self.bakfs("status", "--json"))["partitions"][0]
+        self.assertGreater(row["recovery_ms"], 0)
+        self.assertIsNotNone(row["drill_at"])
+        self.assertEqual((row["backups"], row["good"], row["newest"]["verified"]), (1, 1, True))
 
 
 if __name__ == "__main__":
