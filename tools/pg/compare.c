@@ -316,8 +316,12 @@ static int compare_extra(const struct sides *s, const struct fact *now, struct e
         return add(s->out, DIFFERENCE_NOTE, err,
                    "%s %s: there, as in every new database, though not in the backup",
                    spoken(now->kind).text, now->name);
-    return add(s->out, DIFFERENCE_FAIL, err, "%s %s: not in the backup%s%s", spoken(now->kind).text,
-               now->name, *now->value ? ": " : "", now->value);
+    // a newer version has properties and grants of its own
+    bool other = is_other_major(s->options);
+    return add(s->out, other ? DIFFERENCE_NOTE : DIFFERENCE_FAIL, err,
+               "%s %s: not in the backup%s%s%s", spoken(now->kind).text, now->name,
+               *now->value ? ": " : "", now->value,
+               other ? " (another version of PostgreSQL)" : "");
 }
 
 static int compare_pair(const struct sides *s, const struct pair *p, struct err *err)
