@@ -14,6 +14,7 @@ static const char help[] =
     "  init      make a key and a configuration\n"
     "  mount     mount the tree\n"
     "  umount    unmount it, and wait until everything is stored\n"
+    "  backup    dump a database of the configuration onto the mount\n"
     "  list      show what backups there are\n"
     "  verify    is what is stored a backup? reads it, or restores it, and compares\n"
     "  drill     restore the newest backup of each database for trial: how long does it take?\n"
@@ -44,6 +45,7 @@ static const struct verb {
     {"init", verb_init, (char[]){"bakfs init"}},
     {"mount", verb_mount, (char[]){"bakfs mount"}},
     {"umount", verb_umount, (char[]){"bakfs umount"}},
+    {"backup", verb_backup, (char[]){"bakfs backup"}},
     {"list", verb_list, (char[]){"bakfs list"}},
     {"verify", verb_verify, (char[]){"bakfs verify"}},
     {"drill", verb_drill, (char[]){"bakfs drill"}},
@@ -59,7 +61,7 @@ static const struct verb {
 enum { VERBS = sizeof(verbs) / sizeof(verbs[0]) };
 
 // What people may type because the documentation of a later version says so.
-static const char *const later[] = {"backup", "migrate", "rekey", NULL};
+static const char *const later[] = {"migrate", "rekey", NULL};
 
 static const struct verb *find(const char *name)
 {

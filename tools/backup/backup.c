@@ -24,7 +24,7 @@ static const char help[] =
     "Example:\n"
     "  bakfs backup orders\n";
 
-static void print_text(const struct conf_database *db, const struct made *made)
+static void print_text(const struct conf_database *db, const struct backup_made *made)
 {
     char size[32], stored[32];
     backup_size_text(made->size, size);
@@ -40,7 +40,7 @@ static void print_text(const struct conf_database *db, const struct made *made)
     puts("_restored");
 }
 
-static void print_json(const struct conf_database *db, const struct made *made)
+static void print_json(const struct conf_database *db, const struct backup_made *made)
 {
     fputs("{\"name\": ", stdout);
     cli_print_json(stdout, db->name);
@@ -61,7 +61,7 @@ static int backup(const char *conf_path, const char *name, bool json)
     if (conf_load(conf_path, &conf, &err) != 0)
         return cli_fail("bakfs backup", &err, NULL);
     const struct conf_database *db = conf_database_find(conf, name, &err);
-    struct made made = {.dump = NULL};
+    struct backup_made made = {.dump = NULL};
     int code = CLI_FAILED;
     if (!db) {
         cli_fail("bakfs backup", &err, NULL);
@@ -72,7 +72,7 @@ static int backup(const char *conf_path, const char *name, bool json)
             print_text(db, &made);
         code = cli_finish("bakfs backup", CLI_DONE);
     }
-    made_done(&made);
+    backup_made_done(&made);
     conf_free(conf);
     return code;
 }

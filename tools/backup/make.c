@@ -132,15 +132,15 @@ static char *below(const struct site *s, const char *name)
     return path;
 }
 
-static int tell_made(const struct making *m, const char *meta_name, struct made *out,
+static int tell_made(const struct making *m, const char *meta_name, struct backup_made *out,
                      struct err *err)
 {
-    struct made made = {.dump = below(&m->site, m->meta->dump),
-                        .meta = below(&m->site, meta_name),
-                        .when = m->meta->snapshot.tv_sec,
-                        .stored = m->stored};
+    struct backup_made made = {.dump = below(&m->site, m->meta->dump),
+                               .meta = below(&m->site, meta_name),
+                               .when = m->meta->snapshot.tv_sec,
+                               .stored = m->stored};
     if (!made.dump || !made.meta) {
-        made_done(&made);
+        backup_made_done(&made);
         return err_errno(err, ENOMEM, "tell what was made");
     }
     when_stamp(made.when, made.stamp);
@@ -197,7 +197,7 @@ static int prepare(struct making *m, struct err *err)
     return rc;
 }
 
-int make_backup(const struct make_job *job, struct made *out, struct err *err)
+int make_backup(const struct make_job *job, struct backup_made *out, struct err *err)
 {
     struct err local = {0};
     if (!err)
@@ -232,11 +232,11 @@ int make_backup(const struct make_job *job, struct made *out, struct err *err)
     return rc;
 }
 
-void made_done(struct made *made)
+void backup_made_done(struct backup_made *made)
 {
     free(made->dump);
     free(made->meta);
-    *made = (struct made){.dump = NULL};
+    *made = (struct backup_made){.dump = NULL};
 }
 
 // --- What to type ---

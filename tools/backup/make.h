@@ -18,7 +18,7 @@ struct make_job { // borrowed
     void *ctx;
 };
 
-struct made {          // owned
+struct backup_made {   // owned
     char *dump, *meta; // paths below the mount
     time_t when;       // of STEM
     char stamp[20];
@@ -27,7 +27,7 @@ struct made {          // owned
 };
 
 // A failure leaves nothing that could be taken for a backup; what it could not remove is in the sentence.
-int make_backup(const struct make_job *, struct made *out, struct err *err);
-void made_done(struct made *);
+int make_backup(const struct make_job *, struct backup_made *out, struct err *err);
+void backup_made_done(struct backup_made *);
 // What to type after such a failure.
 void make_hint(const struct make_job *, const struct err *, char out[512]);

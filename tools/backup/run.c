@@ -106,7 +106,7 @@ static void tell_failure(const struct conf *conf, const struct conf_database *db
 }
 
 static void tell_success(const struct conf *conf, const struct conf_database *db, struct run *r,
-                         const struct made *made)
+                         const struct backup_made *made)
 {
     char size[32], stored[32], summary[512], body[sizeof(r->warnings) + 1024];
     clear_line(r);
@@ -125,7 +125,7 @@ static void tell_success(const struct conf *conf, const struct conf_database *db
 }
 
 int backup_run(const struct conf *conf, const struct conf_database *db, const char *verb,
-               struct made *out)
+               struct backup_made *out)
 {
     char prefix[32];
     snprintf(prefix, sizeof(prefix), "bakfs %s", verb);

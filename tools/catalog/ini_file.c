@@ -45,9 +45,14 @@ static void put_text(struct ini_file_writer *w, const char *text)
     put(w, text, strlen(text));
 }
 
+// NULL: an empty field among others, which a parser would trim away at the ends.
 static void put_escaped(struct ini_file_writer *w, const char *text)
 {
     static const char hex[] = "0123456789abcdef";
+    if (!text) {
+        put(w, "\\-", 2);
+        return;
+    }
     for (const char *p = text; *p; p++) {
         unsigned char c = (unsigned char)*p;
         bool at_edge = p == text || p[1] == '\0';
@@ -116,7 +121,7 @@ void ini_file_fields(struct ini_file_writer *w, const char *key, const char *con
     for (size_t i = 0; i < count; i++) {
         if (i > 0)
             put(w, "\t", 1);
-        put_escaped(w, fields[i]);
+        put_escaped(w, *fields[i] || count == 1 ? fields[i] : NULL);
     }
     end_line(w);
 }
@@ -345,7 +350,8 @@ int ini_file_field(const char **rest, char **out, struct err *err)
         return err_errno(err, ENOMEM, "read");
     char *to = text;
     const char *end = *rest + len;
-    for (const char *p = *rest; p < end; p++) {
+    const char *p = len == 2 && strncmp(*rest, "\\-", 2) == 0 ? end : *rest; // empty
+    for (; p < end; p++) {
         if (*p != '\\') {
             *to++ = *p;
             continue;
