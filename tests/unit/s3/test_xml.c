@@ -174,8 +174,8 @@ static void test_versions(void **state)
         "<ListVersionsResult><Version><VersionId>v</VersionId></Version></ListVersionsResult>",
         "<ListVersionsResult><IsTruncated>true</IsTruncated></ListVersionsResult>",
         "<ListVersionsResult><Version><Size>-1</Size></Version></ListVersionsResult>",
-        "<ListVersionsResult><Version><LastModified>x</LastModified></Version>"
-        "</ListVersionsResult>",
+        ("<ListVersionsResult><Version><LastModified>x</LastModified></Version>"
+         "</ListVersionsResult>"),
         "<ListVersionsResult><Version>",
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
