@@ -47,6 +47,8 @@ static int put_dir(struct names *n, const char *path, unsigned depth, struct err
         return rc == -ENOENT && depth ? 0 : rc;
     for (size_t i = 0; i < list->count && rc == 0; i++) {
         auto_free char *below = NULL;
+        if (ftell(n->out) > XATTR_SIZE_MAX)
+            return -E2BIG;
         if (asprintf(&below, "%s/%s", path, list->names[i].name) < 0) {
             below = NULL;
             return err_errno(err, ENOMEM, "list '%s'", path);
@@ -79,10 +81,10 @@ void ops_names(fuse_req_t req, const struct node *node, size_t size)
     if (n.out && fclose(n.out) != 0 && rc == 0)
         rc = err_errno(&err, ENOMEM, "list '%s'", node->path);
     auto_free char *held = text;
-    if (rc)
-        ops_refuse(req, "getxattr", node->path, rc, rc == -ENOENT ? NULL : &err);
-    else if (len > XATTR_SIZE_MAX)
+    if (rc == -E2BIG || (rc == 0 && len > XATTR_SIZE_MAX))
         fuse_reply_err(req, E2BIG);
+    else if (rc)
+        ops_refuse(req, "getxattr", node->path, rc, rc == -ENOENT ? NULL : &err);
     else if (size == 0)
         fuse_reply_xattr(req, len);
     else if (size < len)

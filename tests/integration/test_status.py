@@ -233,7 +233,7 @@ class Status(Case):
         """From nothing at all to a drill, and what the mailbox hears of it."""
         inbox = Inbox()
         self.addCleanup(inbox.close)
-        m = self.mount(self.conf(notify={"smtp": inbox.url, "from": "bakfs@example.com", "to": "dba@example.com"}))
+        m = self.mount(self.conf(notify={"smtp": inbox.url, "from": "bakfs@example.com", "to": "dba@example.com", "on": "always"}))
         code, said = m.verb("status", "-c", m.conf, "--notify")
         self.assertEqual(code, 1, said)
         self.assertIn("orders on db1.example.com (no backup at all)", said)
@@ -247,6 +247,8 @@ class Status(Case):
         self.assertEqual((code, said), (0, ""))
         self.assertEqual(len(inbox.mails), 2, inbox.subjects())
         self.assertRegex(inbox.subjects()[1], "^PASS")
+        self.assertEqual(m.verb("status", "-c", m.conf, "--notify")[0], 0)
+        self.assertEqual(len(inbox.mails), 2, inbox.subjects())
         code, said = m.verb("status", "orders", "-c", m.conf, "--json")
         self.assertEqual(code, 0, said)
         row = json.loads(said)["partitions"][0]

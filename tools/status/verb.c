@@ -132,12 +132,16 @@ static char *summary_of(const struct status *s)
     return fclose(out) == 0 ? text : NULL;
 }
 
-static int tell(const struct conf *conf, const struct status *s, struct err *err)
+static int tell(const struct conf *conf, const struct seen *seen, struct err *err)
 {
-    char host[BACKUPS_HOST_BYTES];
-    int rc = backups_host(NULL, host, err);
-    if (rc)
-        return rc;
+    const struct status *s = seen->status;
+    const struct asked *asked = seen->asked;
+    auto_free char *what = NULL; // who asks for one alone is told of that one
+    if (asprintf(&what, "%s%s%s", asked->host ? asked->host : "backups",
+                 asked->partition ? " " : "", asked->partition ? asked->partition : "") < 0) {
+        what = NULL;
+        return err_errno(err, ENOMEM, "tell the status");
+    }
     auto_free char *summary = summary_of(s), *body = NULL;
     size_t len;
     FILE *out = open_memstream(&body, &len);
@@ -152,10 +156,13 @@ static int tell(const struct conf *conf, const struct status *s, struct err *err
         return err_errno(err, ENOMEM, "tell the status");
     struct notice notice = {.pass = s->level != STATUS_BAD,
                             .verb = "status",
-                            .what = "backups",
+                            .what = what,
                             .summary = summary,
                             .body = body};
-    return notify_send(conf, &notice, err);
+    // a timer asks often: that all is still well is no news, even to whom each success is told
+    struct conf changes = *conf;
+    changes.notify.on = CONF_NOTIFY_FAILURE;
+    return notify_send(&changes, &notice, err);
 }
 
 // --- All of it ---
@@ -177,7 +184,7 @@ static int show(const struct conf *conf, const struct seen *seen)
         status_show_text(stdout, s);
     else if (s->level == STATUS_BAD)
         status_show_text(stderr, s);
-    if (asked->notify && tell(conf, s, &err) != 0) { // our own work stands
+    if (asked->notify && tell(conf, seen, &err) != 0) { // our own work stands
         fputs(VERB ": warning: not told: ", stderr);
         cli_print_safe(stderr, err.text);
         fputc('\n', stderr);
