@@ -12,6 +12,7 @@ import mount
 import s3client
 import stores
 import test_prune
+import verbs
 from case import MIB, Case, only, pieces, put_file
 from mount import Mount
 
@@ -164,6 +165,23 @@ class Writer(Policies):
                 put_file(m.make("db1", DAY, action[3:] + ".sql"), pieces(20 * MIB))
             needed.remove(action)
         self.assertEqual(needed, set())
+
+
+@only("s3")
+class Backups(Policies, verbs.VerbCase):
+    def test_a_writer_makes_and_verifies_backups(self):
+        """No removal is needed for it, nor for one that fails."""
+        self.allow(self.policy("writer", "--host", "db1"))
+        self.make_database("policy_db", "create table t as select generate_series(1, 1000) as n")
+        self.ready({"database good": {"conninfo": self.conninfo("policy_db"), "host": "db1"},
+                    "database bad": {"conninfo": self.conninfo("nosuchdb"), "host": "db1"}}, env=self.env)
+        self.bakfs("backup", "good")
+        self.bakfs("backup", "bad", code=1)
+        self.bakfs("verify", "--full", "good")
+        names = [k for k in self.store.keys() if k.startswith("db1/")]
+        for end in (".META", ".PASS"):
+            self.assertTrue([n for n in names if n.endswith(end + ".zst.age")], names)
+        self.assertFalse([n for n in names if "/bad/" in n], names)
 
 
 @only("s3")

@@ -8,11 +8,13 @@ import os
 import random
 import subprocess
 import tempfile
+import time
 import unittest
 
 import case
 import mount
 import stores
+import verbs
 from case import both_stores, only
 
 DAY = 86400
@@ -319,6 +321,29 @@ class Run(Prune):
         self.assertEqual([(b["keep"], b["why"].split(":")[0], b["removed"]) for b in found],
                          [(False, "unfinished", True), (True, "newest, daily " + date(new.when), False)])
         self.assertEqual(self.store.keys(), sorted(new.keys))
+
+
+@both_stores
+class Real(verbs.VerbCase):
+    def test_backups_that_bakfs_made(self):
+        """The oldest goes, while the mount looks on; what stays is whole."""
+        self.make_database("prune_db", "create table t as select generate_series(1, 1000) as n")
+        formats = {"custom": "a", "directory": "b", "plain": "c"}
+        self.ready({"database " + name: {"conninfo": self.conninfo("prune_db"), "host": "db1", "partition": "orders", "format": f}
+                    for f, name in formats.items()})
+        for name in formats.values():
+            second = int(time.time())
+            self.bakfs("backup", name, env=self.store.env)
+            mount.wait_until(lambda second=second: int(time.time()) > second)  # the next one has another name
+        before = self.store.keys()
+        answer = json.loads(self.bakfs("prune", "--keep-last", "2", "--yes", "--json", env=self.store.env))
+        self.assertEqual([(b["keep"], b["removed"]) for b in answer["backups"]], [(False, True), (True, False), (True, False)])
+        gone = answer["backups"][0]["path"]
+        self.assertEqual(self.store.keys(), [k for k in before if not k.startswith(gone + ".")])
+        self.assertLess(len(self.store.keys()), len(before))
+        day = os.path.dirname(gone)
+        mount.wait_until(lambda: not [n for n in os.listdir(self.mounted.path(day)) if n.startswith(os.path.basename(gone))])
+        self.bakfs("verify", "--full", "db1", "orders")
 
 
 @only("dir")
