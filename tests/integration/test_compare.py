@@ -323,6 +323,36 @@ class Known(Compare):
         finally:
             held.communicate()
 
+    def test_estimates(self):
+        self.create("guessed")
+        self.psql("guessed", "-c", "create table seen as select generate_series(1, 1000)", "-c", "create table unseen (a int)",
+                  "-c", "create table emptied as select generate_series(1, 70)", "-c", "analyze seen, emptied")
+        known = os.path.join(self.pg.dumps, "guessed.facts")
+        with open(known, "w", encoding="utf8") as f:
+            f.write(self.probe("guessed", self.conninfo("guessed")))
+        with open(known, encoding="utf8") as f:
+            self.assertEqual([line for line in f if line.startswith("rows")],
+                             ["rows_estimate\tpublic.emptied\t70\n", "rows_estimate\tpublic.seen\t1000\n"])
+        self.psql("guessed", "-c", "delete from seen where generate_series < 10", "-c", "truncate emptied")
+        self.assertEqual(self.lines(known, "guessed"),
+                         ["NOTE rows public.emptied: none, about 70 by the estimate in the backup"])
+
+    def test_encodings(self):
+        """Names and texts in the encoding of their database, and bytes in none."""
+        for encoding, word in (("LATIN1", b"caf\xe9"), ("SQL_ASCII", b"\xff\xe9" + 200 * b"x")):
+            name = "in_" + encoding.lower()
+            self.create(name, "template0", "-E", encoding, "--locale", "C")
+            script = b"set client_encoding = %s; create table t (\"%s\" int); comment on table t is '%s'" % (
+                encoding.encode(), word[:20], word)
+            self.psql(name, input=script)
+            known = os.path.join(self.pg.dumps, name + ".facts")
+            done = subprocess.run([self.program, "take", self.conninfo(name)], stdout=subprocess.PIPE, check=True)
+            self.assertIn(word[:2] if encoding == "SQL_ASCII" else word.decode("latin1").encode(), done.stdout)
+            with open(known, "wb") as f:
+                f.write(done.stdout)
+            self.dump_and_restore(name, name + "_copy", "-E", encoding, "--locale", "C")
+            self.assertEqual(self.lines(known, name + "_copy"), [])
+
     def test_questions(self):
         """Configured queries and migrations: by the search_path of the database, read-only, harmless when they fail."""
         self.create("asked")

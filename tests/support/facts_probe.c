@@ -2,6 +2,7 @@
 //     facts_probe take CONNINFO [SNAPSHOT]        prints the facts: KIND, NAME, VALUE between tabs, \n \t \\ for these
 //     facts_probe twice CONNINFO [SNAPSHOT]       the same; sequences are read again once a line comes on standard input
 //     facts_probe stopped CONNINFO                the same; the counting is stopped when it asks
+//     facts_probe guessed CONNINFO                the same, with estimates for counts
 //     facts_probe asked CONNINFO [SQL]            the migration, and what SQL says, in a transaction that goes on
 //     facts_probe compare FILE CONNINFO [-n] [TABLE...]
 //                                                 holds a database against them: "FAIL ..." and "NOTE ..." lines, exit 3
@@ -81,7 +82,7 @@ static int read_facts(const char *path, struct facts *out, struct err *err)
     return rc;
 }
 
-enum { TWICE = 1, STOPPED = 2 };
+enum { TWICE = 1, STOPPED = 2, GUESSED = 4 };
 
 static bool always(void *ctx)
 {
@@ -106,7 +107,9 @@ static int look(const struct pg_server *server, const char *snapshot, int how, i
                                             .application_name = "facts_probe",
                                             .snapshot = snapshot,
                                             .workers = 2,
-                                            .stop = how & STOPPED ? always : NULL};
+                                            .stop = how & STOPPED ? always : NULL,
+                                            .how = how & GUESSED ? FACTS_COUNTS_ESTIMATE
+                                                                 : FACTS_COUNTS_EXACT};
     if (rc == 0)
         rc = facts_count(&counting, out, err);
     if (rc == 0 && how & TWICE) {
@@ -184,6 +187,8 @@ int main(int argc, char **argv)
         rc = look(&server, argv[3], TWICE, &version, &f, &err);
     else if (strcmp(how, "stopped") == 0)
         rc = look(&server, NULL, STOPPED, &version, &f, &err);
+    else if (strcmp(how, "guessed") == 0)
+        rc = look(&server, NULL, GUESSED, &version, &f, &err);
     else if (strcmp(how, "asked") == 0)
         rc = ask(&server, argv[3], &f, &err);
     else if (strcmp(how, "compare") == 0 && argc >= 4)

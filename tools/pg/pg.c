@@ -129,6 +129,18 @@ static const char settings[] =
     ") v(name, value) "
     "WHERE pg_catalog.current_setting(v.name, true) IS NOT NULL";
 
+static int settle(struct pg *pg, struct err *err)
+{
+    // bytes of no encoding are refused as UTF-8: they come as they are
+    const char *encoding = PQparameterStatus(pg->conn, "server_encoding");
+    if (encoding && strcmp(encoding, "SQL_ASCII") == 0) {
+        int rc = pg_exec(pg, "SET client_encoding = 'SQL_ASCII'", err);
+        if (rc != 0)
+            return rc;
+    }
+    return pg_exec(pg, settings, err);
+}
+
 int pg_open(const struct pg_server *server, const char *application_name, struct pg **out,
             struct err *err)
 {
@@ -150,7 +162,7 @@ int pg_open(const struct pg_server *server, const char *application_name, struct
     else if (!(pg->cancel = PQgetCancel(pg->conn)))
         rc = err_set(err, ENOMEM, "no memory for a connection");
     else
-        rc = pg_exec(pg, settings, err);
+        rc = settle(pg, err);
     if (rc != 0) {
         pg_close(pg);
         return rc;

@@ -19,9 +19,10 @@ struct pg_server {        // borrowed strings; NULL or "" where not set
 struct pg;
 struct pg_rows; // a result: text values
 
-// Connects with search_path = pg_catalog, client_encoding UTF8, DateStyle ISO, IntervalStyle postgres, extra_float_digits
-// 3, no statement, lock-idle or transaction timeout, application_name "bakfs VERB". ECONNREFUSED: cannot be reached, or
-// not let in; the sentence holds libpq's reason in one line.
+// Connects with search_path = pg_catalog, client_encoding UTF8 (bytes as they are where the database is SQL_ASCII),
+// DateStyle ISO, IntervalStyle postgres, extra_float_digits 3, row_security off, no statement, lock, idle or transaction
+// timeout, application_name "bakfs VERB". ECONNREFUSED: cannot be reached, or not let in; the sentence holds libpq's reason
+// in one line.
 int pg_open(const struct pg_server *, const char *application_name, struct pg **out,
             struct err *err);
 void pg_close(struct pg *); // NULL is fine; an open transaction is rolled back by the server
