@@ -15,6 +15,7 @@ static const char help[] =
     "  mount     mount the tree\n"
     "  umount    unmount it, and wait until everything is stored\n"
     "  backup    dump a database of the configuration onto the mount\n"
+    "  migrate   back up, run a command, back up, say what changed\n"
     "  list      show what backups there are\n"
     "  verify    is what is stored a backup? reads it, or restores it, and compares\n"
     "  drill     restore the newest backup of each database for trial: how long does it take?\n"
@@ -46,6 +47,7 @@ static const struct verb {
     {"mount", verb_mount, (char[]){"bakfs mount"}},
     {"umount", verb_umount, (char[]){"bakfs umount"}},
     {"backup", verb_backup, (char[]){"bakfs backup"}},
+    {"migrate", verb_migrate, (char[]){"bakfs migrate"}},
     {"list", verb_list, (char[]){"bakfs list"}},
     {"verify", verb_verify, (char[]){"bakfs verify"}},
     {"drill", verb_drill, (char[]){"bakfs drill"}},
@@ -61,7 +63,7 @@ static const struct verb {
 enum { VERBS = sizeof(verbs) / sizeof(verbs[0]) };
 
 // What people may type because the documentation of a later version says so.
-static const char *const later[] = {"migrate", "rekey", NULL};
+static const char *const later[] = {"rekey", NULL};
 
 static const struct verb *find(const char *name)
 {

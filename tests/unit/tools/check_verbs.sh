@@ -34,7 +34,7 @@ wants 0 help
 wants 0 --help
 wants 0 --version
 grep -Eqx 'bakfs [0-9]+\.[0-9]+\.[0-9]+' out || fail "version"
-for verb in init umount list confirm status keygen doctor notify-test restore verify drill prune policy; do
+for verb in init umount backup migrate list confirm status keygen doctor notify-test restore verify drill prune policy; do
     wants 0 "$verb" --help
     says out "Usage: bakfs $verb"
     says out "Example"

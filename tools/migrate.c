@@ -1,0 +1,264 @@
+// bakfs migrate: a backup, the command, a backup; then what changed, or the one line that brings the old state back.
+#include "backend/base/scope.h"
+#include "tools/backup/run.h"
+#include "tools/backup/session.h"
+#include "tools/catalog/meta.h"
+#include "tools/cli.h"
+#include "tools/notify/notify.h"
+#include "tools/pg/compare.h"
+#include "tools/process.h"
+#include "tools/verb.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PREFIX "bakfs migrate"
+#define COUNT_WORKERS 2
+
+SCOPE_TYPE(meta)
+
+static const char help[] =
+    "Usage: bakfs migrate NAME [-c CONF] -- COMMAND [ARGUMENT...]\n"
+    "\n"
+    "Backs up [database NAME], runs the command, backs up again, and says what changed: what of\n"
+    "the schema is other than it was, and row counts. The first backup is complete, and its locks\n"
+    "are gone, before the command starts. When the command fails there is no second backup, so\n"
+    "that the newest one is still the state before; the message then shows the line that brings\n"
+    "that state back. Exit code: that of the command (128 and the signal's number, if one killed\n"
+    "it); 1 when a backup failed. Without the first backup the command is not run.\n"
+    "\n"
+    "  -c, --conf    the configuration\n"
+    "\n"
+    "Example:\n"
+    "  bakfs migrate orders -- ./migrate.sh\n";
+
+struct migrate {
+    const struct conf *conf;
+    const struct conf_database *db;
+    struct backup_made before, after;
+};
+
+static void say(const char *text)
+{
+    fputs(PREFIX ": ", stderr);
+    cli_print_safe(stderr, text);
+    fputc('\n', stderr);
+}
+
+// --- What changed ---
+
+static void warn(void *ctx, const char *text)
+{
+    (void)ctx;
+    char line[ERR_TEXT_BYTES + 128];
+    snprintf(line, sizeof(line), "warning: %s", text);
+    say(line);
+}
+
+static int read_made(const struct migrate *m, const struct backup_made *made, struct meta **out,
+                     struct err *err)
+{
+    auto_free char *path = NULL;
+    if (asprintf(&path, "%s/%s", m->conf->mount.point, made->meta) < 0) {
+        path = NULL;
+        return err_set(err, ENOMEM, "no memory for a path");
+    }
+    return meta_read(path, out, err);
+}
+
+static int print_changes(const struct facts *then, const struct facts *now, int version_then,
+                         int version_now, struct err *err)
+{
+    struct comparison found = {.list = NULL};
+    struct compare_options options = {.version_then = version_then, .version_now = version_now};
+    int rc = compare_facts(then, now, &options, &found, err);
+    if (rc != 0)
+        return rc;
+    puts(found.count ? "What is other than before:" : "Nothing is other than before.");
+    for (size_t i = 0; i < found.count; i++) {
+        fputs("  ", stdout);
+        cli_print_safe(stdout, found.list[i].text);
+        putchar('\n');
+    }
+    comparison_done(&found);
+    return 0;
+}
+
+static int compare_backups(const struct migrate *m, struct err *err)
+{
+    auto_type(meta) struct meta *before = NULL;
+    auto_type(meta) struct meta *after = NULL;
+    int rc = read_made(m, &m->before, &before, err);
+    if (rc == 0)
+        rc = read_made(m, &m->after, &after, err);
+    if (rc != 0)
+        return rc;
+    return print_changes(&before->facts, &after->facts, before->server_version,
+                         after->server_version, err);
+}
+
+static int look(const struct migrate *m, struct session *s, const struct pg_server *server,
+                struct facts *out, struct err *err)
+{
+    int rc = session_snapshot(s, err);
+    if (rc == 0)
+        rc = facts_take(s->pg, out, err);
+    if (rc == 0)
+        rc = facts_sequences(s->pg, out, err);
+    if (rc == 0)
+        rc = session_ask(s, m->db, out, warn, NULL, err);
+    struct counting *counting = NULL;
+    enum facts_counts how = m->db->counts == CONF_COUNTS_EXACT      ? FACTS_COUNTS_EXACT
+                            : m->db->counts == CONF_COUNTS_ESTIMATE ? FACTS_COUNTS_ESTIMATE
+                                                                    : FACTS_COUNTS_OFF;
+    if (rc == 0)
+        rc = counting_begin(s, server, how, COUNT_WORKERS, &counting, err);
+    return rc == 0 ? counting_end(counting, out, warn, NULL, err) : rc;
+}
+
+// What a command that failed has left behind; no second backup is made of that.
+static int compare_with_now(const struct migrate *m, struct err *err)
+{
+    if (*m->db->dump_command)
+        return 0;
+    auto_type(meta) struct meta *before = NULL;
+    int rc = read_made(m, &m->before, &before, err);
+    if (rc != 0)
+        return rc;
+    const struct pg_server server = {.conninfo = m->db->conninfo, .service = m->db->service};
+    struct session s = {.pg = NULL};
+    struct facts now = {.list = NULL};
+    rc = session_open(&server, "migrate", &s, err);
+    if (rc != 0)
+        return rc;
+    int version = pg_version(s.pg);
+    rc = look(m, &s, &server, &now, err);
+    session_close(&s);
+    if (rc == 0) {
+        facts_sort(&now);
+        rc = print_changes(&before->facts, &now, before->server_version, version, err);
+    }
+    facts_done(&now);
+    return rc;
+}
+
+// --- The command ---
+
+static int run_command(char **argv, int *out_code, char reason[256], struct err *err)
+{
+    struct process_conf conf = {.argv = (const char *const *)(void *)argv,
+                                .in = STDIN_FILENO,
+                                .out = STDOUT_FILENO,
+                                .inherit_errors = true,
+                                .stay_in_group = true};
+    struct process *child = NULL;
+    struct process_end end = {0};
+    int rc = process_start(&conf, &child, err);
+    if (rc == 0)
+        rc = process_wait(child, &end, err);
+    struct err why = {0};
+    if (rc == 0 && process_judge(child, argv[0], &end, &why) != 0)
+        snprintf(reason, 256, "%.255s", why.text);
+    process_free(child);
+    if (rc == 0)
+        *out_code = end.signal ? 128 + end.signal : end.exit_code;
+    return rc;
+}
+
+static int command_failed(const struct migrate *m, const char *reason, int code)
+{
+    struct err err = {0};
+    char line[512], body[1024];
+    fflush(stdout);
+    if (compare_with_now(m, &err) != 0) {
+        fprintf(stderr, PREFIX ": what it changed could not be looked at: ");
+        cli_print_safe(stderr, err.text);
+        fputc('\n', stderr);
+    }
+    snprintf(line, sizeof(line), "bakfs restore %s --at %s --replace", m->db->name,
+             m->before.stamp);
+    fflush(stdout);
+    err_set(&err, EIO,
+            "%s; the backup from before it is the newest one, and no other was made after it",
+            reason);
+    snprintf(body, sizeof(body),
+             "The migration of %s failed. The state before it comes back with:\n  %s\n",
+             m->db->name, line);
+    cli_fail(PREFIX, &err, NULL);
+    fprintf(stderr, "the state before it comes back with:\n  ");
+    cli_print_safe(stderr, line);
+    fputc('\n', stderr);
+    const struct notice notice = {
+        .pass = false, .verb = "migrate", .what = m->db->name, .summary = reason, .body = body};
+    if (notify_send(m->conf, &notice, &err) != 0)
+        warn(NULL, err.text);
+    return cli_finish(PREFIX, code);
+}
+
+static int migrate(struct migrate *m, char **argv)
+{
+    struct err err = {0};
+    char line[256], reason[256] = "";
+    int code = CLI_FAILED;
+    if (backup_run(m->conf, m->db, "migrate", &m->before) != 0) {
+        say("without a backup the command was not run");
+        return CLI_FAILED;
+    }
+    snprintf(line, sizeof(line), "backup of %.100s at %s; now the command", m->db->name,
+             m->before.stamp);
+    say(line);
+    if (run_command(argv, &code, reason, &err) != 0) {
+        snprintf(reason, sizeof(reason), "%.255s", err.text);
+        code = err.code == ENOENT ? 127 : CLI_FAILED;
+    }
+    if (*reason)
+        return command_failed(m, reason, code);
+    if (backup_run(m->conf, m->db, "migrate", &m->after) != 0) {
+        say("the command succeeded, but the backup after it failed: type it again");
+        return CLI_FAILED;
+    }
+    if (compare_backups(m, &err) != 0)
+        return cli_fail(PREFIX, &err, NULL);
+    printf("%s: migrated; backups %s (before) and %s (after)\n", m->db->name, m->before.stamp,
+           m->after.stamp);
+    printf("the state before it comes back with: bakfs restore %s --at %s --replace\n", m->db->name,
+           m->before.stamp);
+    return cli_finish(PREFIX, CLI_DONE);
+}
+
+int verb_migrate(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"conf", required_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'}, {0}};
+    const char *conf_path = NULL, *name = NULL;
+    // '-': NAME may stand before an option; what follows -- is the command's
+    for (int c; (c = getopt_long(argc, argv, "-c:h", options, NULL)) != -1;) {
+        if (c == 'h')
+            return cli_help(help);
+        if (c == 'c')
+            conf_path = optarg;
+        else if (c == 1 && !name)
+            name = optarg;
+        else
+            return cli_usage(PREFIX, c == 1 ? "the command stands behind --" : "wrong usage");
+    }
+    if (!name)
+        return cli_usage(PREFIX, "which NAME? (a [database NAME] of the configuration)");
+    if (optind >= argc || strcmp(argv[optind - 1], "--") != 0)
+        return cli_usage(PREFIX, "which command? It stands behind --");
+    process_guard();
+    struct conf *conf = NULL;
+    struct err err;
+    if (conf_load(conf_path, &conf, &err) != 0)
+        return cli_fail(PREFIX, &err, NULL);
+    struct migrate m = {.conf = conf, .db = conf_database_find(conf, name, &err)};
+    int code = m.db ? migrate(&m, argv + optind) : cli_fail(PREFIX, &err, NULL);
+    backup_made_done(&m.before);
+    backup_made_done(&m.after);
+    conf_free(conf);
+    return code;
+}
