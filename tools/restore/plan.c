@@ -85,7 +85,8 @@ static int read_meta(const struct request *r, struct plan *p, struct err *err)
     struct err why = {0};
     int rc = meta_read(path, &p->meta, &why);
     if (rc == 0 || !r->force) {
-        err_copy(err, &why);
+        if (rc != 0)
+            err_copy(err, &why);
         return rc;
     }
     return finding(&p->findings, DIFFERENCE_NOTE, err,
