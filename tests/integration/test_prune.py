@@ -45,7 +45,8 @@ def header(flags=UNKNOWN):
 class Backup:
     """One backup as the generator made it: the model asks nothing else."""
 
-    def __init__(self, host, partition, when, state, verified, path, keys):
+    def __init__(self, host, partition, when, state, verified, path, keys, stored_at=0):
+        self.stored_at = stored_at  # of what was copied in: its newest part
         self.host, self.partition, self.when, self.state, self.verified = host, partition, when, state, verified
         self.path, self.keys = path, keys  # key -> (bytes, mtime or None)
 
@@ -78,7 +79,7 @@ def copied_directory(host, partition, day, modified, flags=UNKNOWN, verdict=None
     if verdict:
         keys["%s/%s.VERIFIED.%s.%s" % (path, partition, stamp(modified + 60), verdict) + SUFFIX] = (header(), modified + 9 * DAY)
     state = "bad" if flags == NO or verdict == "FAIL" else "good"
-    return Backup(host, partition, time_of(day, modified), state, verdict == "PASS" and state == "good", path, keys)
+    return Backup(host, partition, time_of(day, modified), state, verdict == "PASS" and state == "good", path, keys, modified)
 
 
 def copied(host, partition, day, files):
@@ -93,7 +94,8 @@ def copied(host, partition, day, files):
         verified = verified or verdicts[-1:] == ["PASS"]
     when = time_of(day, max(f[2] for f in files))
     first = partition.partition(".")[0]
-    return Backup(host, first, when, "bad" if bad else "good", verified and not bad, "%s/%s/%s.*" % (host, day, first), keys)
+    return Backup(host, first, when, "bad" if bad else "good", verified and not bad, "%s/%s/%s.*" % (host, day, first), keys,
+                  max(f[2] for f in files))
 
 
 def stored(rnd, when, now):
@@ -159,7 +161,10 @@ def model(backups, rules, now):
         groups.setdefault((b.host, b.partition), []).append(b)
     for group in groups.values():
         age = lambda b: (b.when, b.path)
-        good = sorted((b for b in group if b.state == "good" and b.when <= now), key=age, reverse=True)
+        recent = {b.path for b in group if b.stored_at > now - DAY and b.state == "good"}
+        stays |= recent
+        good = [b for b in group if b.state == "good" and b.when <= now and b.path not in recent]
+        good.sort(key=age, reverse=True)
         stays |= {b.path for b in group if b.when > now}
         if not good:
             stays |= {b.path for b in group}

@@ -13,7 +13,8 @@ static const char *const state_words[] = {
     [KEEP_FAILED] = "failed its verification",
     [KEEP_INCOMPLETE] = "incomplete: the dump stops short",
     [KEEP_HIDDEN] = "removed before: only old versions are left",
-    [KEEP_FOREIGN] = "bakfs did not write it",
+    [KEEP_FOREIGN] = "bakfs did not write it: nothing is known of it",
+    [KEEP_RECENT] = "copied in less than a day ago: it may not be whole yet",
 };
 
 bool keep_rules_any(const struct keep_rules *r)
@@ -110,13 +111,15 @@ static void keep_good(const struct keep_rules *rules, time_t now, struct keep_it
 // What is not good. `is_newer`: no good one is newer.
 static void judge_bad(struct keep_item *item, bool is_newer, time_t now)
 {
-    if (item->state == KEEP_FOREIGN || is_newer || now - item->when < KEEP_BAD_DAYS * DAY_SECONDS)
-        keep(item, "%s%s", state_words[item->state],
-             item->state == KEEP_FOREIGN ? ": nothing is known of it"
-             : is_newer                  ? ", but no good one is newer"
-                                         : ", but younger than 7 days");
+    const char *word = state_words[item->state];
+    if (item->state == KEEP_FOREIGN || item->state == KEEP_RECENT)
+        keep(item, "%s", word);
+    else if (is_newer)
+        keep(item, "%s, but no good one is newer", word);
+    else if (now - item->when < KEEP_BAD_DAYS * DAY_SECONDS)
+        keep(item, "%s, but younger than 7 days", word);
     else if (!item->keep)
-        snprintf(item->why, sizeof(item->why), "%s", state_words[item->state]);
+        snprintf(item->why, sizeof(item->why), "%s", word);
 }
 
 void keep_decide(const struct keep_rules *rules, time_t now, struct keep_item *list, size_t count)

@@ -4,6 +4,7 @@
 //   no backup of the partition is good        all stay: somebody has to look first
 //   its time is in the future                 stays, and counts for nothing: a clock was wrong
 //   bakfs did not write it                    stays: nothing is known of it
+//   copied in less than a day ago             stays, and counts for nothing yet: it may be half of it
 //   newer than the newest good one            stays, though it is not good: it may be all there is of that day
 //   younger than --keep-within                stays
 //   not good (unfinished, failed, ...)        stays for KEEP_BAD_DAYS, then goes
@@ -28,6 +29,7 @@ enum keep_state {
     KEEP_INCOMPLETE, // the dump stops short
     KEEP_HIDDEN,     // removed by somebody: only older versions of it are left
     KEEP_FOREIGN,    // not an object of bakfs
+    KEEP_RECENT,     // copied in so lately that more may follow
 };
 
 struct keep_rules { // 0: no such rule

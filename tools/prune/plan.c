@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#define DAY_SECONDS 86400
 #define PROBES_MAX 16 // objects of a directory that are looked at
 
 // --- What people copied in ---
@@ -96,6 +97,14 @@ static int ask_locks(struct store *store, struct prune_backup *b, time_t now, st
 
 // --- All of it ---
 
+// A directory that somebody still copies (pg_basebackup takes hours) has no META that says when all of it is there: it
+// must not be the newest good one, for which an older one goes.
+static void judge_recent(struct prune_backup *b, time_t now)
+{
+    if (!b->ours && b->item.state == KEEP_GOOD && b->newest_seen > now - DAY_SECONDS)
+        b->item.state = KEEP_RECENT;
+}
+
 static bool together(const struct prune_backup *a, const struct prune_backup *b)
 {
     return strcmp(a->host, b->host) == 0 && strcmp(a->partition, b->partition) == 0;
@@ -149,6 +158,8 @@ int prune_decide(struct store *store, const struct keep_rules *rules, time_t now
     int rc = 0;
     for (size_t i = 0; i < all->count && rc == 0; i++)
         rc = probe_copied(store, &all->list[i], &plan, err);
+    for (size_t i = 0; i < all->count && rc == 0; i++)
+        judge_recent(&all->list[i], now);
     if (rc == 0)
         rc = decide_all(rules, now, all, err);
     if (rc == 0)

@@ -37,6 +37,7 @@ static const char help[] =
     "they are older than 7 days and a good one is newer. Whatever the rules say, these stay: the\n"
     "newest good one, the newest that was verified, those of a partition that has no good one,\n"
     "those whose time is in the future, and those that an object lock or a legal hold holds.\n"
+    "What was copied in less than a day ago stays, and does not count yet: more may follow.\n"
     "Files of one PARTITION that were copied directly into one DATE stay or go together, and are\n"
     "good when each of them is. The time of what was copied in is when it was stored, or the end\n"
     "of its DATE when that is more than a day away.\n"

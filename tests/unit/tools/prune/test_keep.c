@@ -15,11 +15,11 @@
 #define DAY 86400
 
 // `text`: one letter for each, the oldest first: g good, v verified, u unfinished, f failed, i incomplete, h hidden, x
-// foreign. `hours`: how old each is.
+// foreign, r recent. `hours`: how old each is.
 static struct keep_item *decide(const struct keep_rules *rules, const char *text, const int *hours)
 {
     static struct keep_item list[32];
-    static const char letters[] = "gufihx";
+    static const char letters[] = "gufihxr";
     size_t count = strlen(text);
     assert_true(count <= 32);
     memset(list, 0xa5, sizeof(list));
@@ -142,6 +142,11 @@ static void test_bad_ones(void **state)
     }
     expect(&decide(&rules, "xxxg", hours)[0], true,
            "bakfs did not write it: nothing is known of it");
+    const struct keep_item *list =
+        decide(&(struct keep_rules){.last = 1}, "ggr", (const int[]){72, 48, 1});
+    expect(&list[0], false, "no rule keeps it");
+    expect(&list[1], true, "newest, last");
+    expect(&list[2], true, "copied in less than a day ago: it may not be whole yet");
 }
 
 static void test_none_good(void **state)
