@@ -319,6 +319,25 @@ class Status(Case):
         self.assertEqual(rows, [age.sub("", line).rstrip(",") for line in said[1][1].splitlines()])
         self.assertIn("late/x.sql", self.names(m, date)[1])
 
+    def test_directories(self):
+        """What pg_dump -Fd makes, and what was copied in as a directory: their sizes, and a dump in one that stops short."""
+        m = self.mount(self.conf())
+        for days in range(5, 0, -1):
+            when = NOW - DAY * days
+            stem = "%s.%s.orders" % (HOST, stamp(when))
+            place = (HOST, when.strftime("%Y-%m-%d"))
+            for name in ("toc.dat", "1.dat"):
+                put_file(m.make(*place, "orders", stem + ".dir", name), [b"x" * (1000 * (6 - days))])
+            put_file(m.make(*place, "orders", stem + ".META"), [ini("meta", version=1)])
+            put_file(m.make(*place, "copied", "a.dump"), [b"x" * 10])
+            put_file(m.make(*place, "copied", "sub", "b"), [b"x" * 20])
+        put_file(m.make(*place, "copied", "c.sql"), [b"--\n-- PostgreSQL database dump\n--\n\nSET x;\n"])
+        code, said = m.verb("status", "-c", m.conf, "--json")
+        rows = {row["partition"]: row for row in json.loads(said)["partitions"]}
+        self.assertEqual((rows["orders"]["newest"]["size"], rows["orders"]["size_median_7"]), (10000, 6000), said)
+        self.assertEqual((rows["copied"]["good"], rows["copied"]["backups"], rows["copied"]["newest"]["size"]), (4, 5, 30))
+        self.assertEqual((code, rows["orders"]["level"], rows["copied"]["level"]), (1, "ok", "bad"))
+
     def test_more_names_than_fit(self):
         m = self.mount(self.conf())
         date = (NOW - DAY).strftime("%Y-%m-%d")

@@ -237,6 +237,8 @@ static int ask_sizes(struct walk *w, size_t first, const struct dir_names *in, i
             b->dump && !b->dump_is_dir ? find_name(in, strrchr(b->dump, '/') + 1) : NULL;
         if (known && known->known)
             backups_take_known(b, known);
+        else if (b->dump && b->dump_is_dir)
+            rc = b->ours ? 0 : backups_judge_dir(date_fd, in, b, err);
         else if (b->dump)
             rc = backups_ask_at(date_fd, b->dump + above, b, err);
     }

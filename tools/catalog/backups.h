@@ -36,7 +36,8 @@ struct backup { // owned strings
     time_t verified_at;
     char *verified_path;
     // with BACKUPS_SIZES
-    uint64_t size, stored; // of dump (all files of a directory)
+    uint64_t size,
+        stored; // of dump; of a directory 0 until backup_ask_sizes: that costs a look at each of its files
     enum backup_complete complete;
 };
 
@@ -52,7 +53,7 @@ enum { BACKUPS_SIZES = 1 };
 int backups_load(const char *point, const char *host, const char *partition, unsigned flags,
                  struct backups *out, struct err *err);
 void backups_done(struct backups *);
-// Of a dump and the files beside it, when the list was loaded without BACKUPS_SIZES.
+// Of a dump, when the list was loaded without BACKUPS_SIZES, or it is a directory: all files in it.
 int backup_ask_sizes(const char *point, struct backup *, struct err *err);
 
 // Its dump, or what else there is of it: for sentences. Borrowed, never NULL.

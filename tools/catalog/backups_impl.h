@@ -18,6 +18,8 @@ int backups_check_mount(const char *point, struct err *err);
 // Sizes, completeness, and for what is not ours `when`, of the dump `name` in the directory `at`. What vanished is left
 // as it was.
 int backups_ask_at(int at, const char *name, struct backup *, struct err *err);
+// Completeness and `when` of a directory that people copied in, whose names are `in`. Not its size.
+int backups_judge_dir(int at, const struct dir_names *in, struct backup *, struct err *err);
 // The same from what the daemon told with the name of the dump, a file.
 void backups_take_known(struct backup *, const struct dir_name *);
 void backup_free_members(struct backup *);

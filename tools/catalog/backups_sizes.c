@@ -89,6 +89,33 @@ int backups_ask_at(int at, const char *name, struct backup *b, struct err *err)
     return 0;
 }
 
+// Each file of a directory costs a request where its header is not known, and there may be thousands, in each of hundreds
+// of backups: of a directory only what decides whether it is good is asked, as HOST/latest asks it.
+int backups_judge_dir(int at, const struct dir_names *in, struct backup *b, struct err *err)
+{
+    struct sum sum = {.all_yes = true};
+    const char *dir = strrchr(b->dump, '/') + 1;
+    for (size_t i = 0; i < in->count && sum.judged < JUDGED_MAX; i++) {
+        const struct dir_name *n = &in->list[i];
+        char path[BACKUPS_PATH_BYTES];
+        snprintf(path, sizeof(path), "%s/%s", dir, n->name);
+        int rc = 0;
+        if (n->known) {
+            sum.judged++;
+            sum.committed = n->committed > sum.committed ? n->committed : sum.committed;
+            sum.complete = n->complete == 'n' ? BACKUP_COMPLETE_NO : sum.complete;
+        } else if (!n->is_dir) {
+            rc = sum_file(at, path, true, &sum, err);
+        }
+        if (rc)
+            return rc;
+    }
+    b->complete = sum.complete;
+    if (sum.committed)
+        b->when = sum.committed;
+    return 0;
+}
+
 void backups_take_known(struct backup *b, const struct dir_name *known)
 {
     b->size = known->size;

@@ -213,7 +213,7 @@ void html_sizes(FILE *out, const struct status_partition *p, time_t now, unsigne
     size_t points = 0;
     const struct backup *first = NULL;
     for (const struct backup *b = p->list; b < p->list + p->count; b++) {
-        if (b->when < begin || b->when > now || !backup_is_good(b, NULL))
+        if (b->when < begin || b->when > now || b->size == 0 || !backup_is_good(b, NULL))
             continue;
         first = first ? first : b;
         most = b->size > most ? b->size : most;
@@ -235,7 +235,7 @@ void html_sizes(FILE *out, const struct status_partition *p, time_t now, unsigne
     double x = 0, y = 0;
     int64_t drawn = -1;
     for (const struct backup *b = first; b < p->list + p->count; b++) {
-        if (b->when > now || !backup_is_good(b, NULL))
+        if (b->when > now || b->size == 0 || !backup_is_good(b, NULL))
             continue;
         x = 4 + (double)(b->when - first->when) * (WIDTH - 12) / (double)(now - first->when);
         y = FLOOR - (double)b->size * (FLOOR - 8) / (double)most;

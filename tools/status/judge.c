@@ -55,7 +55,7 @@ static uint64_t median_size(const struct status_partition *p, size_t count)
     if (!p->newest)
         return 0;
     for (const struct backup *b = p->newest; b-- > p->list && found < count;)
-        if (backup_is_good(b, NULL))
+        if (b->size && backup_is_good(b, NULL))
             sizes[found++] = b->size;
     return found >= TREND_LEAST ? median(sizes, found) : 0;
 }

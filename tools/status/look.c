@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define DIRS_ASKED 8
+
 // --- What kind of look it was stands inside of VERIFIED files, and only a key reads those ---
 
 enum found { FOUND_NOTHING, FOUND_DRILL, FOUND_UNREADABLE };
@@ -88,6 +90,27 @@ static int find_drill(void *ctx, const struct backup *list, size_t count, time_t
     return 0;
 }
 
+// --- Sizes of directories ---
+
+// Of the newest good ones of each partition: enough for a trend. An older one's is not known: 0.
+static int ask_dirs(const char *point, struct backups *all, struct err *err)
+{
+    unsigned asked = 0;
+    int rc = 0;
+    for (size_t i = all->count; i-- > 0 && rc == 0;) {
+        struct backup *b = &all->list[i];
+        const struct backup *after = i + 1 < all->count ? b + 1 : NULL;
+        if (!after || strcmp(after->host, b->host) != 0 ||
+            strcmp(after->partition, b->partition) != 0)
+            asked = 0;
+        if (b->dump_is_dir && asked < DIRS_ASKED && backup_is_good(b, NULL)) {
+            rc = backup_ask_sizes(point, b, err);
+            asked++;
+        }
+    }
+    return rc;
+}
+
 // --- All of it ---
 
 void status_look(const struct conf *conf, const char *host, const char *partition,
@@ -103,6 +126,8 @@ void status_look(const struct conf *conf, const char *host, const char *partitio
     };
     struct err err = {0};
     int rc = backups_load(out->point, host, partition, BACKUPS_SIZES, &out->backups, &err);
+    if (rc == 0)
+        rc = ask_dirs(out->point, &out->backups, &err);
     if (rc) {
         out->mount = err;
         out->mount.code = -rc;

@@ -131,6 +131,8 @@ static void formats_and_two_of_a_day(void **state)
                         "db1 a db1/2026-11-21/a/db1.20261121T030000Z.a.dump ours unfinished\n"
                         "db1 a db1/2026-11-22/a/db1.20261122T030000Z.a.dir/ ours\n"
                         "db1 a db1/2026-11-22/a/db1.20261122T150000Z.a.sql ours\n");
+    assert_int_equal(f->all.list[2].size, 0); // of a directory only when it is asked for
+    assert_int_equal(backup_ask_sizes(f->dir.path, &f->all.list[2], NULL), 0);
     assert_int_equal(f->all.list[2].size, 30);
     const char *why = NULL;
     assert_false(backup_is_good(&f->all.list[0], &why));
@@ -162,8 +164,9 @@ static void copied_in(void **state)
                                   "db1 only db1/2026-11-22/only.globals.sql\n"
                                   "db1 orders db1/2026-11-22/orders.dump schema\n"
                                   "db1 orders db1/2026-11-22/orders.sql FAIL\n");
-    assert_int_equal(f->all.list[0].size, 33);
     assert_true(f->all.list[0].when > AT_0315); // its commit, not its DATE
+    assert_int_equal(backup_ask_sizes(f->dir.path, &f->all.list[0], NULL), 0);
+    assert_int_equal(f->all.list[0].size, 33);
 }
 
 static void links_are_not_followed(void **state)
