@@ -9,7 +9,6 @@ create schema "Weird ""schema""";
 grant usage on schema shop to zoo_reader;
 alter default privileges for role zoo_owner in schema shop grant select on tables to zoo_reader;
 create extension citext schema shop;
-create extension postgres_fdw;
 
 -- types
 create type shop.state as enum ('new', 'it''s paid', 'gone');
@@ -17,10 +16,6 @@ create type shop.address as (street text, zip varchar(9));
 comment on column shop.address.zip is 'not a number';
 create domain shop.price as numeric(10,2) not null default 0 constraint positive check (value >= 0);
 create type shop.span as range (subtype = float8, subtype_diff = float8mi);
-create type shop.cell;
-create function shop.cell_in(cstring) returns shop.cell language internal immutable strict as 'textin';
-create function shop.cell_out(shop.cell) returns cstring language internal immutable strict as 'textout';
-create type shop.cell (input = shop.cell_in, output = shop.cell_out, like = text, category = 'S');
 create collation shop.german from "C";
 revoke usage on type shop.state from public;
 
@@ -112,7 +107,6 @@ create function shop.late() returns trigger language plpgsql as $$ begin return 
 create procedure shop.tidy(inout n int) language plpgsql as $$ begin n := n + 1; end $$;
 create function shop.body(a int) returns int language sql begin atomic select a + 1; end;
 revoke execute on function shop.net(text) from public;
-create aggregate shop.mul(float8) (sfunc = float8mul, stype = float8, initcond = '1');
 create trigger stamp before insert or update of note on shop.orders for each row when (new.note is not null) execute function shop.late('x');
 create trigger sleeping after delete on shop.orders for each statement execute function shop.late();
 alter table shop.orders disable trigger sleeping;
@@ -120,8 +114,6 @@ create constraint trigger checked after insert on shop.customers deferrable init
 create trigger of_parts after insert on shop.events for each row execute function shop.late();
 alter table shop.events_2026 disable trigger of_parts;
 create rule quiet as on insert to shop.scratch do also notify scratched;
-create function shop.watch() returns event_trigger language plpgsql as $$ begin end $$;
-create event trigger watching on ddl_command_end when tag in ('CREATE TABLE') execute function shop.watch();
 alter table shop.orders enable row level security, force row level security;
 create policy own on shop.orders as restrictive for select to zoo_reader, zoo_owner using (customer > 0);
 create policy writes on shop.orders for insert with check (total > 0);
@@ -129,26 +121,10 @@ create policy writes on shop.orders for insert with check (total > 0);
 -- operators and what stands on them
 create function shop.near(int, int) returns bool language sql immutable as $$ select abs($1 - $2) < 2 $$;
 create operator shop.~~~ (function = shop.near, leftarg = int, rightarg = int, commutator = operator(shop.~~~));
-create operator family shop.odd using btree;
-create operator class shop.odd_ops for type int using btree family shop.odd as
-    operator 1 <, operator 2 <=, operator 3 =, operator 4 >=, operator 5 >, function 1 btint4cmp(int, int);
 create cast (shop.state as int) with inout as assignment;
-create default conversion shop.conv for 'LATIN1' to 'UTF8' from iso8859_1_to_utf8;
 create text search dictionary shop.plain (template = simple, stopwords = english);
 create text search configuration shop.words (copy = english);
 alter text search configuration shop.words alter mapping for asciiword with shop.plain, english_stem;
-create text search parser shop.pieces (start = prsd_start, gettoken = prsd_nexttoken, end = prsd_end, lextypes = prsd_lextype);
-create text search template shop.same (lexize = dsimple_lexize, init = dsimple_init);
-
--- what reaches out
-create foreign data wrapper nowhere options (kind 'none');
-create server elsewhere type 'x' version '1' foreign data wrapper postgres_fdw options (host '127.0.0.1', port '1');
-create user mapping for zoo_reader server elsewhere options (user 'u', password 's3cret');
-create foreign table shop.far (id int options (column_name 'ID'), what text) server elsewhere options (table_name 'there');
-grant usage on foreign server elsewhere to zoo_reader;
-create publication changes for table shop.orders (id, total) where (id > 5), shop.customers with (publish = 'insert');
-create publication whole for tables in schema empty;
-create subscription feed connection 'host=127.0.0.1 port=1 password=s3cret' publication p with (connect = false);
 
 -- large objects
 select lo_from_bytea(1001, 'abc'), lo_from_bytea(1002, repeat('x', 5000)::bytea), lo_create(1003);
