@@ -294,7 +294,9 @@ static void choose_line(struct process *p)
         from += len + 1;
         while (len > 0 && (line[len - 1] == '\r' || line[len - 1] == ' '))
             len--;
-        bool says = says_error(line, len);
+        // a worker of pg_dump -j or pg_restore -j: what it said itself stands above
+        static const char follows[] = "worker process died unexpectedly";
+        bool says = says_error(line, len) && !memmem(line, len, follows, sizeof(follows) - 1);
         if (len > 0 && (says || !best_says)) {
             best = line;
             best_len = len;

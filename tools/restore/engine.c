@@ -148,25 +148,30 @@ static int take_again(const struct restore_job *job, struct pg *pg, struct facts
                                            : rc;
 }
 
-static bool left_out(const struct restore_job *job, const struct fact *f)
+// Where things lie is compared only when it was restored. `out` borrows the strings; free its list.
+static int comparable(const struct restore_job *job, const struct facts *all, struct facts *out,
+                      struct err *err)
 {
-    return (job->scratch && strcmp(f->kind, "event_trigger") == 0) ||
-           ((job->scratch || job->no_tablespaces) && strcmp(f->kind, "tablespace") == 0);
+    bool places = !job->scratch && !job->no_tablespaces;
+    out->list = calloc(all->count + 1, sizeof(*out->list));
+    if (!out->list)
+        return err_errno(err, ENOMEM, "compare");
+    for (size_t i = 0; i < all->count; i++)
+        if (places || strcmp(all->list[i].kind, "tablespace") != 0)
+            out->list[out->count++] = all->list[i];
+    return 0;
 }
 
 static int compare(const struct restore_job *job, struct pg *pg, struct restore_result *result,
                    struct err *err)
 {
-    struct facts now = {0}, then = {0};
+    struct facts all = {0}, now = {0}, then = {0};
+    struct comparison found = {0};
     progress(job, "compare", 0, 0);
-    int rc = take_again(job, pg, &now, err);
-    facts_sort(&now);
-    then.list = calloc(job->meta->facts.count + 1, sizeof(*then.list)); // borrows the strings
-    if (rc == 0 && !then.list)
-        rc = err_errno(err, ENOMEM, "compare");
-    for (size_t i = 0; rc == 0 && i < job->meta->facts.count; i++)
-        if (!left_out(job, &job->meta->facts.list[i]))
-            then.list[then.count++] = job->meta->facts.list[i];
+    int rc = take_again(job, pg, &all, err);
+    facts_sort(&all);
+    rc = rc ? rc : comparable(job, &all, &now, err);
+    rc = rc ? rc : comparable(job, &job->meta->facts, &then, err);
     const struct compare_options options = {
         .version_then = job->meta->server_version,
         .version_now = pg_version(pg),
@@ -178,9 +183,14 @@ static int compare(const struct restore_job *job, struct pg *pg, struct restore_
         .dump_filtered = compare_is_filtered(job->meta->dump_options),
         .tables = job->tables};
     if (rc == 0)
-        rc = compare_facts(&then, &now, &options, &result->comparison, err);
+        rc = compare_facts(&then, &now, &options, &found, err);
+    for (size_t i = 0; rc == 0 && i < found.count; i++)
+        rc = finding(&result->comparison, found.list[i].level, err, "%s", found.list[i].text);
+    result->comparison.compared += found.compared;
+    comparison_done(&found);
     free(then.list);
-    facts_done(&now);
+    free(now.list);
+    facts_done(&all);
     if (rc == 0)
         result->compared = true;
     return rc ? err_prefix(err, "compare") : 0;

@@ -40,7 +40,8 @@ static int resolve_one(struct pg *pg, const char *table, FILE *oids, struct err 
         "JOIN "
         "pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p') AND n.nspname !~ "
         "'^pg_' "
-        "AND n.nspname <> 'information_schema' AND $1 IN (c.relname, quote_ident(c.relname), "
+        "AND n.nspname <> 'information_schema' AND $1::text IN (c.relname::text, "
+        "quote_ident(c.relname), "
         "n.nspname || '.' || c.relname, quote_ident(n.nspname) || '.' || quote_ident(c.relname)) "
         "ORDER BY 2",
         &table, 1, &rows, err);
@@ -212,12 +213,14 @@ static int load_foreign_keys(const struct restore_job *job, const struct source 
                              const char *tool, const char *entries, const struct relations *r,
                              struct err *err)
 {
+    struct restore_job alone = *job; // workers of pg_restore do not say what failed
+    alone.jobs = 1;
     for (const char *line = entries; *line;) {
         size_t len = strcspn(line, "\n");
         auto_free char *one = entry_wanted(r, line, len, PASS_FOREIGN_KEYS) ? strndup(line, len)
                                                                             : NULL;
         struct err why = {0};
-        int rc = one ? load_pass(job, source, tool, one, r, PASS_FOREIGN_KEYS, &why) : 0;
+        int rc = one ? load_pass(&alone, source, tool, one, r, PASS_FOREIGN_KEYS, &why) : 0;
         if (rc == -EINTR || (rc != 0 && !strstr(why.text, "does not exist")))
             return err_copy(err, &why);
         line += len + (line[len] == '\n');
