@@ -209,10 +209,9 @@ int make_backup(const struct make_job *job, struct backup_made *out, struct err 
     int rc = mounted_check(job->conf->mount.point, err);
     if (rc != 0)
         return rc;
-    int held = backup_lock(job->conf, job->db, err);
-    if (held < 0)
-        return held;
-    auto_fd int lock = held;
+    auto_fd int lock = backup_lock(job->conf, job->db, err);
+    if (lock < 0)
+        return lock;
     rc = prepare(&m, err);
     if (rc == 0)
         rc = *job->db->dump_command ? make_command(&m, err) : make_pg(&m, err);
