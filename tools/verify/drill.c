@@ -31,6 +31,7 @@ static const char help[] =
     "  -c, --conf    the configuration\n"
     "\n"
     "The role needs this and nothing else:  CREATE ROLE bakfs_drill LOGIN CREATEDB;\n"
+    "and, where tables force row security on their owners:  ALTER ROLE bakfs_drill BYPASSRLS;\n"
     "Databases are called bakfs_drill_...; no other is touched. What another engine's "
     "restore_command makes it\n"
     "drops itself at its end: it is run with BAKFS_INTO and BAKFS_DRILL=1.\n"
