@@ -165,24 +165,29 @@ static int add_files(struct list *list, const struct backup *b, struct err *err)
     return rc;
 }
 
-// A directory of pg_dump -Fd: one backup, one line.
-static int add_dir(struct list *list, struct backup *b, struct err *err)
+// A file whose facts came with the names, or a directory of pg_dump -Fd: one backup, one line.
+static int add_dump(struct list *list, struct backup *b, struct err *err)
 {
-    int rc = backup_ask_sizes(list->point, b, err);
+    static const char *const words[] = {[BACKUP_COMPLETE_UNKNOWN] = "unknown",
+                                        [BACKUP_COMPLETE_YES] = "yes",
+                                        [BACKUP_COMPLETE_NO] = "no"};
+    int rc = b->dump_is_dir ? backup_ask_sizes(list->point, b, err) : 0;
     struct row *row = rc ? NULL : add(list, b, b->dump);
     if (!row)
         return rc ? rc : err_errno(err, ENOMEM, "%s", b->dump);
     row->size = b->size;
     row->stored = b->stored;
-    row->committed.tv_sec = b->when;
+    row->committed.tv_sec = b->committed;
+    strcpy(row->complete, words[b->complete]);
     return 0;
 }
 
 static int add_backup(struct list *list, struct backup *b, struct err *err)
 {
-    if (b->dump_is_dir)
-        return b->ours ? add_dir(list, b, err) : add_files(list, b, err);
-    int rc = add_file(list, b, backup_path(b), err);
+    if (b->dump_is_dir && !b->ours)
+        return add_files(list, b, err);
+    int rc = b->dump && (b->dump_is_dir || b->committed) ? add_dump(list, b, err)
+                                                         : add_file(list, b, backup_path(b), err);
     if (b->ours)
         return rc;
     const char *beside[] = {b->schema, b->globals};
@@ -204,7 +209,7 @@ static int by_place(const void *a, const void *b)
 static int load(struct list *list, struct err *err)
 {
     struct backups all = {.list = NULL};
-    int rc = backups_load(list->point, list->host, list->partition, 0, &all, err);
+    int rc = backups_load(list->point, list->host, list->partition, BACKUPS_SIZES, &all, err);
     for (size_t i = 0; i < all.count && rc == 0; i++)
         rc = add_backup(list, &all.list[i], err);
     backups_done(&all);

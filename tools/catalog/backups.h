@@ -38,6 +38,7 @@ struct backup { // owned strings
     // with BACKUPS_SIZES
     uint64_t size,
         stored; // of dump; of a directory 0 until backup_ask_sizes: that costs a look at each of its files
+    time_t committed; // of the dump, by the store's clock; 0: not asked
     enum backup_complete complete;
 };
 

@@ -15,14 +15,21 @@
     256 // files of one directory that are asked whether they are complete, as HOST/latest does
 #define DEPTH_MAX 128 // a key has at most 1,024 bytes; more is no bakfs
 
+static bool ask_attribute(int at, const char *name, const char *attribute, char *out, size_t room)
+{
+    char path[BACKUPS_PATH_BYTES];
+    snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", at, name);
+    ssize_t len = lgetxattr(path, attribute, out, room - 1);
+    if (len >= 0)
+        out[len] = '\0';
+    return len >= 0;
+}
+
 static enum backup_complete ask_complete(int at, const char *name)
 {
-    char path[BACKUPS_PATH_BYTES], said[16] = "";
-    snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", at, name);
-    ssize_t len = lgetxattr(path, "user.bakfs.complete", said, sizeof(said) - 1);
-    if (len < 0)
+    char said[16];
+    if (!ask_attribute(at, name, "user.bakfs.complete", said, sizeof(said)))
         return BACKUP_COMPLETE_UNKNOWN;
-    said[len] = '\0';
     return strcmp(said, "yes") == 0  ? BACKUP_COMPLETE_YES
            : strcmp(said, "no") == 0 ? BACKUP_COMPLETE_NO
                                      : BACKUP_COMPLETE_UNKNOWN;
@@ -81,8 +88,13 @@ int backups_ask_at(int at, const char *name, struct backup *b, struct err *err)
         return rc;
     if (sum.judged && sum.all_yes && !b->dump_is_dir)
         sum.complete = BACKUP_COMPLETE_YES;
+    char stored[32]; // st_blocks has it in blocks only
+    if (!b->dump_is_dir &&
+        ask_attribute(at, name, "user.bakfs.stored_size", stored, sizeof(stored)))
+        sum.stored = strtoull(stored, NULL, 10);
     b->size = sum.size;
     b->stored = sum.stored;
+    b->committed = sum.committed;
     b->complete = sum.complete;
     if (!b->ours && sum.committed)
         b->when = sum.committed;
@@ -120,6 +132,7 @@ void backups_take_known(struct backup *b, const struct dir_name *known)
 {
     b->size = known->size;
     b->stored = known->stored;
+    b->committed = known->committed;
     b->complete = known->complete == 'y'   ? BACKUP_COMPLETE_YES
                   : known->complete == 'n' ? BACKUP_COMPLETE_NO
                                            : BACKUP_COMPLETE_UNKNOWN;
