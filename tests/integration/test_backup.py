@@ -4,19 +4,15 @@ import configparser
 import hashlib
 import json
 import os
-import re
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import tempfile
-import threading
-import time
 
 import case
-import mount
 from case import both_stores, only, wait_until
+from postgres import Postgres, as_postgres
 from verbs import Inbox, VerbCase
 
 SCHEMA = '''
@@ -143,7 +139,7 @@ class FakeTools:
         os.makedirs(self.dir, exist_ok=True)
         real = case_.pg.tool("pg_dump")
         with open(os.path.join(self.dir, "pg_dump"), "w", encoding="ascii") as f:
-            f.write('#!/bin/bash\ncase "$*" in *--version*) exec %s --version ;; *" -s") exec %s "$@" ;; esac\n'
+            f.write('#!/bin/bash\ncase "$*" in *--version*|-V) exec %s --version ;; *" -s") exec %s "$@" ;; esac\n'
                     'for f; do :; done\nhead -c 40000000 /dev/urandom > "$f"\n%s\n' % (real, real, script))
         os.chmod(os.path.join(self.dir, "pg_dump"), 0o755)
         shutil.copy(case_.pg.tool("pg_dumpall"), os.path.join(self.dir, "pg_dumpall"))
@@ -158,3 +154,203 @@ class FakeTools:
     def __exit__(self, *_):
         with open(self.mounted.conf, "w", encoding="utf8") as f:
             f.write(self.before)
+
+
+@only("dir")
+class Failures(BackupCase):
+    """Each: one clear sentence, exit 1, a FAIL mail, nothing that looks like a backup."""
+
+    def begin(self, **keys):
+        self.make_database("orders", SCHEMA)
+        return self.ready(self.sections(**keys))
+
+    def while_dumping(self, m, script):
+        """bakfs backup whose pg_dump wrote 40 MB and waits: (process, pid of that pg_dump)."""
+        fifo = os.path.join(self.tmp, "fifo")
+        os.mkfifo(fifo)
+        tools = FakeTools(self, m, 'echo $$ > %s\n%s' % (fifo, script))
+        with tools:
+            running = subprocess.Popen(self.command("backup", "orders"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            with open(fifo, encoding="ascii") as f:
+                pid = int(f.read())
+        return running, pid
+
+    def ended(self, running, says, mails=1):
+        said = running.communicate(timeout=60)[0]
+        self.assertEqual(running.returncode, 1, said)
+        self.assertRegex(said, says)
+        wait_until(lambda: len(self.inbox.mails) >= mails)
+        self.assertTrue(self.inbox.subjects()[-1].startswith("FAIL bakfs backup orders"), self.inbox.subjects())
+        return said
+
+    def test_pg_dump_is_killed(self):
+        m = self.begin()
+        running, pid = self.while_dumping(m, "exec sleep 600")
+        os.kill(pid, signal.SIGKILL)
+        self.ended(running, r"pg_dump was killed by signal 9 \(Killed\)")
+        self.nothing_left()
+        self.assertEqual(self.connections(), "0")
+
+    def test_interrupted(self):
+        m = self.begin()
+        running, pid = self.while_dumping(m, "exec sleep 600")
+        said = self.bakfs("backup", "orders", code=1)
+        self.assertIn("another backup of orders is running (pid %d)" % running.pid, said)
+        running.send_signal(signal.SIGINT)
+        self.ended(running, r"stopped by signal 2 \(Interrupt\)", mails=2)
+        self.assertFalse(os.path.exists("/proc/%d" % pid))
+        self.nothing_left()
+
+    def test_the_mount_is_lost(self):
+        m = self.begin()
+        running, _ = self.while_dumping(m, "while kill -0 %d 2>/dev/null; do sleep 0.1; done; echo x >> \"$f\" || exit 1; exit 1" % m.daemon.pid)
+        m.daemon.kill()
+        m.daemon.wait()
+        m.daemon = None
+        said = self.ended(running, "the mount .* was lost")
+        self.assertIn("hint: bakfs umount --lazy && bakfs mount", said)
+        subprocess.run(["umount", "-l", m.point], check=True)
+        self.assertEqual(os.listdir(m.point), [])
+        said = self.bakfs("backup", "orders", code=1)
+        self.assertIn("nothing is mounted there", said)
+        self.assertIn("hint: bakfs mount", said)
+        self.nothing_left_in_store()
+
+    def nothing_left_in_store(self):
+        self.assertEqual([k for k in self.store.keys() if "META" in k], [])
+
+    def test_no_server(self):
+        self.ready(self.sections(conninfo="host=127.0.0.1 port=1 dbname=orders"))
+        self.fails(says="connect to the database: .*refused")
+
+    def test_the_mount_is_read_only(self):
+        self.make_database("orders", SCHEMA)
+        self.ready(self.sections(), options=["-o", "ro"])
+        self.assertIn("read-only", self.fails(says="the mount is read-only"))
+
+    def test_the_spool_is_full(self):
+        m = self.begin()
+        with FakeTools(self, m, 'echo "pg_dump: error: could not write to output file: No space left on device" >&2; exit 1'):
+            self.assertIn("df -h", self.fails(says="No space left on device"))
+
+    def test_a_wrong_password_and_a_server_that_goes_away(self):
+        pg = Postgres()
+        self.addCleanup(pg.close)
+        pg.run("createdb", "orders")
+        pg.query("postgres", "create role app login password 'right'")
+        with open(pg.data + "/pg_hba.conf", "w", encoding="ascii") as f:
+            f.write("local all postgres trust\nlocal all all scram-sha-256\n")
+        pg.query("postgres", "select pg_reload_conf()")
+        self.ready(self.sections(conninfo="host=%s user=app dbname=orders" % pg.socket))
+        said = self.bakfs("backup", "orders", code=1, env={"PGPASSWORD": "geheim"})
+        self.assertRegex(said, "connect to the database: .*password authentication failed")
+        self.assertIn(".pgpass", said)
+        wait_until(lambda: self.inbox.mails)
+        self.assertNotIn("geheim", said + self.inbox.mails[0][2])
+        self.nothing_left()
+        self.mounted.stop()
+        m = self.ready(self.sections(conninfo="host=%s user=postgres dbname=orders" % pg.socket))
+        running, _ = self.while_dumping(m, "while [ -e %s/.s.PGSQL.5432.lock ]; do sleep 0.1; done\n"
+                                           "echo 'pg_dump: error: server closed the connection' >&2; exit 1" % pg.socket)
+        as_postgres(pg.tool("pg_ctl"), "-D", pg.data, "-m", "immediate", "-w", "stop", cwd="/", stdout=subprocess.DEVNULL)
+        self.ended(running, "server closed the connection", mails=2)
+        self.nothing_left()
+        as_postgres(pg.tool("pg_ctl"), "-D", pg.data, "-o", "-k " + pg.socket + " -c listen_addresses=", "-l", pg.data + "/log",
+                    "-w", "start", cwd="/", stdout=subprocess.DEVNULL)
+
+
+@only("dir")
+class Beside(BackupCase):
+    def test_the_snapshot_and_those_who_write_meanwhile(self):
+        """META says what the dump holds, whatever is written after its snapshot."""
+        self.make_database("orders", SCHEMA)
+        m = self.ready(self.sections())
+        script = 'PGUSER=postgres PGHOST=%s %s -qXd orders -c "insert into public.orders (item) select 1 from generate_series(1, 500)"; exec %s "$@"' % (
+            self.pg.socket, self.pg.tool("psql"), self.pg.tool("pg_dump"))
+        with FakeTools(self, m, script):
+            answer, _ = self.answer_of(self.bakfs("backup", "orders", "--json"))
+        self.assertEqual(self.pg.query("orders", "select count(*) from orders"), "1500")
+        _, _, facts = self.meta(m.path(answer["meta"]))
+        self.assertIn(("rows", "public.orders", "1000"), facts)
+        self.make_database("again")
+        self.pg.run("pg_restore", "-e", "-d", "again", m.path(answer["dump"]))
+        self.assertEqual(self.pg.query("again", "select count(*) from orders"), "1000")
+
+    def test_a_host_without_an_identity(self):
+        self.make_database("orders", SCHEMA)
+        m = self.ready(self.sections(), identity=None)
+        answer, _ = self.answer_of(self.bakfs("backup", "orders", "--json"))
+        self.assertEqual(m.stop(), 0)
+        reader = self.mount()
+        _, files, _ = self.meta(reader.path(answer["meta"]))
+        self.assertEqual(len(files), 3)
+        for name, _, digest in files:
+            path = reader.path(os.path.dirname(answer["meta"]), name)
+            self.assertEqual(os.getxattr(path, "user.bakfs.digest").decode(), digest)
+
+    def test_sqlite(self):
+        path = os.path.join(self.tmp, "shop.db")
+        with sqlite3.connect(path) as db:
+            db.execute("create table t (i int)")
+            db.executemany("insert into t values (?)", [(i,) for i in range(100)])
+        sections = self.sections()
+        sections["database shop"] = {"host": "db1", "dump_command": "sqlite3 %s .dump" % path}
+        sections["database cut"] = {"host": "db1", "dump_command": "echo 'create table'; echo 'Error: disk I/O error' >&2; exit 1"}
+        m = self.ready(sections)
+        answer, _ = self.answer_of(self.bakfs("backup", "shop", "--json"))
+        meta, files, facts = self.meta(m.path(answer["meta"]))
+        self.assertEqual((meta["engine"], meta["format"], len(files), facts), ("command", "command", 1, []))
+        again = sqlite3.connect(":memory:")
+        with open(m.path(answer["dump"]), encoding="utf8") as f:
+            again.executescript(f.read())
+        self.assertEqual(again.execute("select count(*) from t").fetchone(), (100,))
+        said = self.bakfs("backup", "cut", code=1)
+        self.assertIn("dump_command exited with 1: Error: disk I/O error", said)
+        self.assertFalse([k for k in self.store.keys() if "cut" in k])
+
+    def test_mariadb(self):
+        server = MariaDb()
+        self.addCleanup(server.close)
+        server.query("create database shop; create table shop.t (i int); insert into shop.t values (1), (2), (3)")
+        dump = "mariadb-dump --no-defaults -S %s --single-transaction" % server.socket
+        sections = self.sections()
+        sections["database shop"] = {"host": "db1", "dump_command": dump + " shop"}
+        sections["database gone"] = {"host": "db1", "dump_command": dump + " nosuchdb"}
+        sections["database cut"] = {"host": "db1", "dump_command": dump + " shop | head -c 900"}
+        m = self.ready(sections)
+        answer, _ = self.answer_of(self.bakfs("backup", "shop", "--json"))
+        self.assertEqual(os.getxattr(m.path(answer["dump"]), "user.bakfs.complete"), b"yes")
+        server.query("create database again")
+        with open(m.path(answer["dump"]), "rb") as f:
+            server.query(None, "again", stdin=f)
+        self.assertEqual(server.query("select count(*) from again.t").split()[-1], "3")
+        self.assertIn("nosuchdb", self.bakfs("backup", "gone", code=1))
+        self.assertIn("stopped short", self.bakfs("backup", "cut", code=1))
+        self.assertFalse([k for k in self.store.keys() if "cut" in k or "gone" in k])
+
+
+class MariaDb:
+    """A server of our own in a temporary directory."""
+
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix="bakfs-maria-")
+        self.socket = os.path.join(self.dir, "s")
+        shutil.chown(self.dir, "mysql")
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        data = os.path.join(self.dir, "data")
+        subprocess.run(["mariadb-install-db", "--no-defaults", "--user=mysql", "--datadir=" + data, "--skip-test-db",
+                        "--auth-root-authentication-method=normal"], check=True, **quiet)
+        self.server = subprocess.Popen(["mariadbd", "--no-defaults", "--user=mysql", "--datadir=" + data, "--socket=" + self.socket,
+                                        "--skip-networking", "--pid-file=" + os.path.join(self.dir, "pid"),
+                                        "--innodb-flush-log-at-trx-commit=0"], **quiet)
+        wait_until(lambda: subprocess.run(["mariadb", "--no-defaults", "-S", self.socket, "-u", "root", "-e", "select 1"],
+                                          check=False, **quiet).returncode == 0)
+
+    def query(self, text, database="mysql", **how):
+        words = ["mariadb", "--no-defaults", "-S", self.socket, "-u", "root", "-N", "-D", database] + (["-e", text] if text else [])
+        return subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True, **how).stdout
+
+    def close(self):
+        self.server.terminate()
+        self.server.wait(60)
+        shutil.rmtree(self.dir, ignore_errors=True)
