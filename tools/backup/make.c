@@ -16,8 +16,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-SCOPE_TYPE(meta)
-
 #define TICK_MS 500
 
 // --- What the steps share ---
