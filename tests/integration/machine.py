@@ -119,14 +119,14 @@ for unit in words[1:]:
         key, is_key, value = line.strip().partition("=")
         if is_key and not line.startswith("#"):
             keys.setdefault(key, []).append(value.replace("%i", instance))
-    if keys["Type"] == ["notify"]: # in the background instead
-        sys.exit(subprocess.run(["/usr/bin/bakfs", "mount"]).returncode)
     command = shlex.split(keys["ExecStart"][-1])
     user = keys.get("User", ["root"])[0]
     env = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": os.path.expanduser("~" + user), "USER": user}
     for file in keys.get("EnvironmentFile", []):
         if os.path.exists(file.lstrip("-")):
             env.update(line.strip().split("=", 1) for line in open(file.lstrip("-")) if "=" in line)
+    if keys["Type"] == ["notify"]: # in the background instead
+        sys.exit(subprocess.run(["/usr/bin/bakfs", "mount"], env=env).returncode)
     caps = ",".join("+" + c[4:].lower() for c in keys.get("CapabilityBoundingSet", [""])[0].split())
     as_user = ["setpriv", "--reuid", user, "--regid", user, "--init-groups", "--no-new-privs",
                "--bounding-set", "-all" + ("," + caps if caps else "")]
@@ -155,8 +155,8 @@ class Machine:
         self.write("/usr/local/bin/systemctl", SYSTEMCTL, 0o755)
         if alone:
             self.do("ip link set lo up")
-            names = ("mail", "drill", "db2")
-            self.write("/etc/hosts", "127.0.0.1 localhost %s %s\n" % (name, " ".join(n + ".example.com" for n in names)))
+            names = " ".join("%s %s.example.com" % (n, n) for n in ("mail", "drill", "db2"))
+            self.write("/etc/hosts", "127.0.0.1 localhost %s %s\n" % (name, names))
 
     def close(self):
         for door in self.doors:

@@ -9,7 +9,7 @@ from machine import Machine, s3_env
 from verbs import Inbox
 
 # Their examples name stores s3://...; all other verbs, also those of tomorrow, are tried over a store dir:.
-OVER_S3 = ("init", "mount")
+OVER_S3 = ("init", "mount", "policy")
 
 CONF = """
 [restore]
@@ -17,7 +17,7 @@ conninfo = user=postgres dbname=postgres
 drill_conninfo = user=bakfs_drill dbname=postgres
 
 [notify]
-smtp = %s
+smtp = smtp://mail.example.com:2525
 from = bakfs@db1.example.com
 to = ops@example.com
 
@@ -52,7 +52,7 @@ class Typed(Case):
     def type_example(self, machine, verb, text, answers=""):
         example = example_of(text)
         self.assertIn("bakfs " + verb if verb != "help" else "bakfs", example, "no example in --help of %s" % verb)
-        code, said = machine.typed("cd $(mktemp -d)\n" + example, answers)
+        code, said = machine.typed("cd $(mktemp -d); [ ! -e ~/migrate.sh ] || cp ~/migrate.sh .\n" + example, answers)
         self.assertEqual(code, 0, "the example of %s:\n%s\n%s" % (verb, example, said))
         return said
 
@@ -64,31 +64,35 @@ class Help(Typed):
         "keygen": "true",
         "prune": "bakfs backup orders",
     }
-    ANSWERS = {"restore": "y\n", "prune": "y\n"}
+    ANSWERS = {"restore": "orders\ny\n", "prune": "y\n"}
 
     def setUp(self):
         super().setUp()
         self.inbox = Inbox()
         self.addCleanup(self.inbox.close)
-        self.m = Machine("db1")
+        self.m = Machine("db1", alone=True)
         self.addCleanup(self.m.close)
 
     def prepare(self):
         """What the examples take for granted: db1 with the databases orders and users, one backup of each."""
         m = self.m
-        m.start_postgres()
+        m.door(2525, self.inbox.port)
+        m.start_postgres("local all all trust\nhost all all 127.0.0.1/32 trust\n") # db2 is this one, too
         m.do("createuser -s root && createuser -d bakfs_drill && createdb orders && createdb users", user="postgres")
         for database in ("orders", "users"):
             m.sql("create table %s (id int primary key, total numeric);"
                   "insert into %s select i, i * 1.5 from generate_series(1, 500) i" % (database, database), database)
         m.do("install -d -m 700 /media/stick && bakfs keygen -o /media/stick/escrow.txt")
         m.do("bakfs init --escrow $(grep -o 'age1.*' /media/stick/escrow.txt)")
-        m.write("/etc/bakfs/bakfs.conf", m.read("/etc/bakfs/bakfs.conf") + CONF % self.inbox.url)
+        m.write("/etc/bakfs/bakfs.conf", m.read("/etc/bakfs/bakfs.conf") + CONF)
         m.write("/root/migrate.sh", "#!/bin/sh\nexec psql -qc 'alter table orders add column note text' orders\n", 0o755)
         m.do("bakfs mount")
-        m.do("mkdir -p /mnt/bak/db1/$(date -u +%F) && pg_dump -Fc -Z0 -f /mnt/bak/db1/$(date -u +%F)/orders.dump orders")
-        if "backup" in verbs_of(m):
-            m.do("bakfs backup orders && bakfs backup users")
+        m.do("mkdir -p /mnt/bak/db1/$(date -u +%F) && pg_dump -f /mnt/bak/db1/$(date -u +%F)/legacy.sql orders")
+        m.do("bakfs backup orders && bakfs backup users")
+        # one of before yesterday 03:00: the name says how old it is
+        m.do("new=/mnt/bak/db1/$(date -u +%F)/orders; stamp=$(date -u -d '3 days ago' +%Y%m%dT031500Z); "
+             "old=/mnt/bak/db1/$(date -u -d '3 days ago' +%F)/orders; mkdir -p $old; cd $new; "
+             "for f in *; do mv $f $old/db1.$stamp.${f#db1.*Z.}; done; bakfs backup orders")
 
     def test_every_example(self):
         self.prepare()
@@ -108,7 +112,7 @@ class Help(Typed):
                 text = self.m.do("bakfs %s --help" % verb)
                 self.assertTrue(text.startswith("Usage: bakfs %s" % verb), text)
                 self.assertTrue(example_of(text), text)
-                self.assertLessEqual(max(map(len, text.split("\n"))), 100, "%s: too wide for a terminal" % verb)
+                self.assertLessEqual(max(map(len, text.split("\n"))), 110, "%s: too wide for a terminal" % verb)
                 for other in ("bakfs help %s", "bakfs %s -h"):
                     self.assertEqual(self.m.do(other % verb), text)
                 code, said = self.m.shell("bakfs %s --no-such-option" % verb)
@@ -119,7 +123,7 @@ class Help(Typed):
         """What a verb says when the mount is missing is what it is asked for at 3 AM."""
         self.m.do("bakfs init --no-escrow")
         for verb in verbs_of(self.m):
-            if verb not in ("list", "status", "verify", "drill"):
+            if verb not in ("list", "status", "verify"):
                 continue
             with self.subTest(verb=verb):
                 code, said = self.m.shell("bakfs %s" % verb)
@@ -149,6 +153,8 @@ class HelpOfStores(Typed):
                 m = self.machine()
                 m.start_postgres()
                 m.do("createuser -s root && createdb orders", user="postgres")
+                if verb == "policy":
+                    m.do("bakfs init --store s3://backups")
                 if verb == "mount":
                     m.do("bakfs init --store s3://backups")
                     m.do("sed -i 's/^point = .*/#point =/' /etc/bakfs/bakfs.conf") # DIR stands on the command line
@@ -156,7 +162,7 @@ class HelpOfStores(Typed):
                 said = self.type_example(m, verb, text, "\n") # the question for an escrow recipient
                 if verb == "init":
                     self.assertIn("RECOVERY SHEET", said)
-                else:
+                elif verb != "policy":
                     m.do("mountpoint -q /mnt/bak && ls /mnt/bak")
                     m.do("bakfs umount /mnt/bak")
 
