@@ -228,10 +228,13 @@ class Failures(BackupCase):
         self.ready(self.sections(), options=["-o", "ro"])
         self.assertIn("read-only", self.fails(says="the mount is read-only"))
 
-    def test_the_spool_is_full(self):
-        m = self.begin()
-        with FakeTools(self, m, 'echo "pg_dump: error: could not write to output file: No space left on device" >&2; exit 1'):
-            self.assertIn("df -h", self.fails(says="No space left on device"))
+    def test_the_store_is_full(self):
+        self.make_database("orders", "create table noise as select md5(i::text) || md5((-i)::text) as x from generate_series(1, 200000) i;")
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "bakfs-test", self.store.root], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", self.store.root], check=True)
+        self.ready(self.sections())
+        said = self.fails(says="pg_dump exited with 1: pg_dump: error: .*(No space left on device|Input/output error)")
+        self.assertRegex(said, "hint: (df -h|journalctl -t bakfs)")
 
     def test_a_wrong_password_and_a_server_that_goes_away(self):
         pg = Postgres()
