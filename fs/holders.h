@@ -1,7 +1,8 @@
 // Who holds a file: from /proc. FUSE calls flush for every close of every duplicate of a descriptor; which of them is the
 // last of the processes that opened or wrote the file stands only in /proc/PID/fdinfo.
 //
-// Reads /proc afresh at each call; no state. Threads: any.
+// Reads /proc afresh at each call; no state. Threads: any. Nothing here waits for a caller that is inside execve, which may
+// wait for us (but holders_ending_signal, which says so).
 #pragma once
 
 #include <stdbool.h>
@@ -34,12 +35,15 @@ enum holders_seen {
 // HOLDERS_FAILED and HOLDERS_KILLED.
 enum holders_seen holders_has(pid_t group, uint64_t ino, int *out_code);
 
-// When it was started, in the kernel's ticks. 0: not to be seen from here, gone, or on its way out.
-uint64_t holders_started(pid_t tid);
+// A descriptor of the process (pidfd), for holders_lives; the caller's. -1: not to be seen from here, or gone.
+int holders_watch(pid_t group);
+// It is there still, and not on its way out. `pidfd` as holders_watch gave it: another process may get its number.
+bool holders_lives(int pidfd, pid_t group);
 
 // /proc/TID/status as text. False: not to be seen from here.
 bool holders_read_status(pid_t tid, char *out, size_t size);
-// The signal that ends the thread group of `tid`, none of which may have begun to exit. 0: none, or not to be seen.
+// The signal that ends the thread group of `tid`, none of which may have begun to exit. 0: none, or not to be seen. Not for a
+// thread that may be inside execve: it blocks until that is through.
 int holders_ending_signal(pid_t tid);
 
 // Can this daemon judge exit codes and see others' descriptors at all? (CAP_SYS_PTRACE)

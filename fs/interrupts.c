@@ -83,7 +83,14 @@ enum caller_end caller_judge(const char *status, pid_t *out_group, int *out_sign
     return own & bit(SIGKILL) ? CALLER_LEAVES : CALLER_STAYS;
 }
 
-static enum caller_end look_at(pid_t tid, pid_t *out_group, int *out_signal)
+// May it be execve that closes a descriptor? That ends all other threads first, and what it locks is what
+// holders_ending_signal would wait for.
+static bool may_be_exec(const char *status, uint32_t opcode)
+{
+    return opcode == FUSE_FLUSH && strstr(status, "\nThreads:\t1\n");
+}
+
+static enum caller_end look_at(pid_t tid, uint32_t opcode, pid_t *out_group, int *out_signal)
 {
     char text[4096];
     if (!holders_read_status(tid, text, sizeof(text)))
@@ -94,7 +101,7 @@ static enum caller_end look_at(pid_t tid, pid_t *out_group, int *out_signal)
     // in its last close nothing is pending any more; and a signal to another thread of it is known by the code alone
     int number;
     bool is_killed = holders_exit(tid, &number) == HOLDER_KILLED;
-    if (!is_killed && end == CALLER_LEAVES)
+    if (!is_killed && end == CALLER_LEAVES && !may_be_exec(text, opcode))
         is_killed = (number = holders_ending_signal(tid)) > 0;
     if (!is_killed)
         return end;
@@ -133,7 +140,7 @@ static void look_at_call(struct interrupts *all, unsigned number, const struct s
 {
     pid_t group = 0;
     int signal = 0;
-    enum caller_end end = look_at(call->tid, &group, &signal);
+    enum caller_end end = look_at(call->tid, call->opcode, &group, &signal);
     if (end == CALLER_STAYS || (end == CALLER_LEAVES && !changes_nothing(call->opcode)))
         return;
     {

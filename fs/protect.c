@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
 
 #define PLACES_MAX 256
 #define MARKS_MAX 256
@@ -24,7 +25,7 @@ struct place { // a PARTITION's directory
 struct mark { // a tool's directory
     char *dir;
     pid_t tool;
-    uint64_t started; // when, as the kernel counts: another process may get its number
+    int pidfd; // of it, -1: not to be seen
 };
 
 struct protect {
@@ -33,6 +34,14 @@ struct protect {
     struct mark marks[MARKS_MAX];
     size_t next_place, next_mark; // rings: the oldest goes
 };
+
+static void drop_mark(struct mark *mark)
+{
+    if (mark->dir && mark->pidfd >= 0)
+        close(mark->pidfd);
+    free(mark->dir);
+    mark->dir = NULL;
+}
 
 int protect_new(struct protect **out, struct err *err)
 {
@@ -51,7 +60,7 @@ void protect_free(struct protect *p)
     for (size_t i = 0; i < PLACES_MAX; i++)
         free(p->places[i].path);
     for (size_t i = 0; i < MARKS_MAX; i++)
-        free(p->marks[i].dir);
+        drop_mark(&p->marks[i]);
     pthread_mutex_destroy(&p->lock);
     free(p);
 }
@@ -247,11 +256,11 @@ int protect_mark_tool(struct protect *p, const char *dir, pid_t tid, struct err 
     if (!copy)
         return err_errno(err, ENOMEM, "mark '%s'", dir);
     pid_t tool = holders_group(tid);
-    uint64_t started = holders_started(tool);
+    int pidfd = holders_watch(tool);
     auto_unlock pthread_mutex_t *held = scope_lock(&p->lock);
     struct mark *mark = &p->marks[p->next_mark++ % MARKS_MAX];
-    free(mark->dir);
-    *mark = (struct mark){.dir = copy, .tool = tool, .started = started};
+    drop_mark(mark);
+    *mark = (struct mark){.dir = copy, .tool = tool, .pidfd = pidfd};
     return 0;
 }
 
@@ -275,8 +284,7 @@ bool protect_tool_watches(struct protect *p, const char *path)
     auto_unlock pthread_mutex_t *held = scope_lock(&p->lock);
     for (size_t i = 0; i < MARKS_MAX && p->marks[i].dir; i++) {
         const struct mark *mark = &p->marks[i];
-        if (mark->started && is_below(path, mark->dir) &&
-            holders_started(mark->tool) == mark->started)
+        if (is_below(path, mark->dir) && holders_lives(mark->pidfd, mark->tool))
             return true;
     }
     return false;

@@ -157,6 +157,25 @@ class Innocents(Deaths):
         self.shell_stores(m, '{ timeout 0.01 sleep 10; echo x; } > "$1"', b"x\n")
 
     @case.short
+    def test_a_program_that_executes_another(self):
+        """execve closes the file under a lock that some files of /proc wait for: who reads them then waits for ever."""
+        m = self.mount()
+        os.makedirs(os.path.join(m.point, DAY))
+        program = ("import os, sys\n"
+                   "fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)\n"
+                   "os.write(fd, bytes(1000))\n"
+                   "os.execv('/bin/sh', ['sh', '-c', 'exit %s' % sys.argv[2]])\n")
+        for code in (0, 1): # what comes after the file was closed does not concern it
+            path = os.path.join(m.point, DAY, "exec%d" % code)
+            writer = subprocess.Popen([sys.executable, "-c", program, path, str(code)])
+            try:
+                self.assertEqual(writer.wait(60), code)
+            finally:
+                writer.kill()
+            with open(path, "rb") as f:
+                self.assertEqual(f.read(), bytes(1000))
+
+    @case.short
     def test_a_parent_that_closes_first(self):
         m = self.mount()
         path = m.make(DAY, "f")

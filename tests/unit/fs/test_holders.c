@@ -33,22 +33,29 @@ static void a_thread_belongs_to_its_process(void **state)
     assert_int_equal(holders_group(0x3fffffff), 0); // above any pid_max
 }
 
-// A number may be another process's by now: the time of its start tells them apart.
-static void who_lives_has_a_start(void **state)
+static void who_is_gone_does_not_live(void **state)
 {
     (void)state;
-    assert_true(holders_started(getpid()) > 0);
-    assert_int_equal(holders_started(getpid()), holders_started(getpid()));
-    assert_int_equal(holders_started(0), 0);
-    assert_int_equal(holders_started(0x3fffffff), 0);
+    int self = holders_watch(getpid());
+    assert_true(self >= 0);
+    assert_true(holders_lives(self, getpid()));
+    assert_false(holders_lives(-1, getpid()));
+    assert_int_equal(holders_watch(0), -1);
     pid_t child = fork();
     if (child == 0)
-        _exit(0);
+        for (;;)
+            pause();
+    int other = holders_watch(child);
+    assert_true(holders_lives(other, child));
+    assert_int_equal(kill(child, SIGKILL), 0);
     siginfo_t info;
     assert_int_equal(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT), 0);
-    assert_int_equal(holders_started(child), 0); // a zombie
+    assert_false(holders_lives(other, child)); // a zombie
     assert_int_equal(waitpid(child, NULL, 0), child);
-    assert_int_equal(holders_started(child), 0);
+    assert_false(holders_lives(other, child));
+    assert_false(holders_lives(other, getpid())); // another process has its number
+    close(self);
+    close(other);
 }
 
 static void descriptors_are_known_by_inode(void **state)
@@ -145,7 +152,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_thread_belongs_to_its_process),
-        cmocka_unit_test(who_lives_has_a_start),
+        cmocka_unit_test(who_is_gone_does_not_live),
         cmocka_unit_test(descriptors_are_known_by_inode),
         cmocka_unit_test(deaths_are_told_apart),
         cmocka_unit_test(threads_that_are_ended_do_not_die),
