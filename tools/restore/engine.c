@@ -118,23 +118,55 @@ static bool stop_counting(void *ctx)
     return process_stop_asked();
 }
 
+// A configured query that fails here is told of, and its answer is missed by the comparison: no reason to lose all that was
+// restored. In a drill it may be the role that lacks something.
+static int judge_query(const struct restore_job *job, const struct pg *pg, int rc,
+                       const struct err *why, struct comparison *notes, struct err *err)
+{
+    if (rc == 0)
+        return 0;
+    if (rc == -ENOMEM || job->scratch || pg_is_lost(pg))
+        return err_copy(err, why);
+    return finding(notes, DIFFERENCE_NOTE, err, "%s", why->text);
+}
+
+static const char *migration_query(const struct restore_job *job)
+{
+    return job->conf ? job->conf->migration_query : "";
+}
+
+static int query_again(const struct restore_job *job, struct pg *pg, struct facts *now,
+                       struct comparison *notes, struct err *err)
+{
+    struct err why = {0};
+    bool migration = false;
+    for (size_t i = 0; i < job->meta->facts.count; i++)
+        migration |= strcmp(job->meta->facts.list[i].kind, "migration") == 0;
+    int rc = migration ? facts_migration(pg, migration_query(job), now, &why) : 0;
+    rc = judge_query(job, pg, rc, &why, notes, err);
+    for (size_t i = 0; rc == 0 && job->conf && i < job->conf->check_count; i++) {
+        const struct conf_query *check = &job->conf->checks[i];
+        if (!meta_fact(job, "check", check->name))
+            continue;
+        rc = facts_check(pg, check->name, check->sql, now, &why);
+        rc = judge_query(job, pg, rc, &why, notes, err);
+    }
+    return rc;
+}
+
 // What the backup was asked for is asked again: counts, configured queries, the migration.
 static int take_again(const struct restore_job *job, struct pg *pg, struct facts *now,
-                      struct err *err)
+                      struct comparison *notes, struct err *err)
 {
-    bool rows = false, migration = false;
+    bool rows = false;
     int rc = facts_take(pg, now, err);
     rc = rc ? rc : facts_sequences(pg, now, err);
     for (size_t i = 0; i < job->meta->facts.count; i++) {
         const char *kind = job->meta->facts.list[i].kind;
         rows |= strncmp(kind, "rows", 4) == 0 || strcmp(kind, "unlogged") == 0;
-        migration |= strcmp(kind, "migration") == 0;
     }
-    if (rc == 0 && migration)
-        rc = facts_migration(pg, job->conf ? job->conf->migration_query : "", now, err);
-    for (size_t i = 0; rc == 0 && job->conf && i < job->conf->check_count; i++)
-        if (meta_fact(job, "check", job->conf->checks[i].name))
-            rc = facts_check(pg, job->conf->checks[i].name, job->conf->checks[i].sql, now, err);
+    if (rc == 0 && !job->tables) // they may ask for others
+        rc = query_again(job, pg, now, notes, err);
     if (rc != 0 || !rows)
         return rc;
     struct facts_counting counting = {.server = job->server,
@@ -148,6 +180,33 @@ static int take_again(const struct restore_job *job, struct pg *pg, struct facts
                                            : rc;
 }
 
+// On another host than the one that made it, and on a bare one, nobody knows what was asked.
+static bool is_asked(const struct restore_job *job, const struct fact *f)
+{
+    if (strcmp(f->kind, "migration") == 0)
+        return (strcmp(f->name, "query") == 0) == (*migration_query(job) != '\0');
+    if (strcmp(f->kind, "check") != 0)
+        return true;
+    for (size_t i = 0; job->conf && i < job->conf->check_count; i++)
+        if (strcmp(job->conf->checks[i].name, f->name) == 0)
+            return true;
+    return false;
+}
+
+static int say_not_asked(const struct restore_job *job, struct comparison *notes, struct err *err)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && !job->tables && i < job->meta->facts.count; i++) {
+        const struct fact *f = &job->meta->facts.list[i];
+        if (!is_asked(job, f))
+            rc = finding(notes, DIFFERENCE_NOTE, err,
+                         "%s %s: not asked: its query is not in the configuration of this host; %s "
+                         "in the backup",
+                         f->kind, f->name, f->value);
+    }
+    return rc;
+}
+
 // Where things lie is compared only when it was restored. `out` borrows the strings; free its list.
 static int comparable(const struct restore_job *job, const struct facts *all, struct facts *out,
                       struct err *err)
@@ -157,7 +216,8 @@ static int comparable(const struct restore_job *job, const struct facts *all, st
     if (!out->list)
         return err_errno(err, ENOMEM, "compare");
     for (size_t i = 0; i < all->count; i++)
-        if (places || strcmp(all->list[i].kind, "tablespace") != 0)
+        if ((places || strcmp(all->list[i].kind, "tablespace") != 0) &&
+            is_asked(job, &all->list[i]))
             out->list[out->count++] = all->list[i];
     return 0;
 }
@@ -168,7 +228,8 @@ static int compare(const struct restore_job *job, struct pg *pg, struct restore_
     struct facts all = {0}, now = {0}, then = {0};
     struct comparison found = {0};
     progress(job, "compare", 0, 0);
-    int rc = take_again(job, pg, &all, err);
+    int rc = take_again(job, pg, &all, &result->comparison, err);
+    rc = rc ? rc : say_not_asked(job, &result->comparison, err);
     facts_sort(&all);
     rc = rc ? rc : comparable(job, &all, &now, err);
     rc = rc ? rc : comparable(job, &job->meta->facts, &then, err);
