@@ -104,23 +104,33 @@ static struct json_object *read_subjects(const char *path)
     return json_object_new_array();
 }
 
-static bool book_open(const char *state_dir, struct book *book)
+static bool book_open_in(const char *dir, struct book *book)
 {
     char lock[PATH_MAX];
-    *book = (struct book){.lock = -1};
-    if (!*state_dir ||
-        snprintf(book->path, sizeof(book->path), "%s/notices", state_dir) >= (int)sizeof(lock) - 8)
+    if (!dir || *dir != '/' ||
+        snprintf(book->path, sizeof(book->path), "%s/notices", dir) >= (int)sizeof(lock) - 8)
         return false;
     snprintf(lock, sizeof(lock), "%.*s.lock", (int)sizeof(lock) - 8, book->path);
     book->lock = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (book->lock < 0 && errno == ENOENT && mkdir(state_dir, 0700) == 0)
+    if (book->lock < 0 && errno == ENOENT && mkdir(dir, 0700) == 0)
         book->lock = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (book->lock < 0)
-        return false;
-    while (flock(book->lock, LOCK_EX) != 0)
+    return book->lock >= 0;
+}
+
+// The daemon's directory is not for everybody who makes backups: postgres has a book of its own, in the directory that its
+// unit names (StateDirectory=), or below its home.
+static bool book_open(const char *state_dir, struct book *book)
+{
+    const char *home = getenv("HOME");
+    char own[PATH_MAX];
+    *book = (struct book){.lock = -1};
+    bool found = book_open_in(state_dir, book) || book_open_in(getenv("STATE_DIRECTORY"), book);
+    if (!found && home && snprintf(own, sizeof(own), "%s/.bakfs", home) < (int)sizeof(own))
+        found = book_open_in(own, book);
+    while (found && flock(book->lock, LOCK_EX) != 0)
         if (errno != EINTR)
             return false;
-    book->subjects = read_subjects(book->path);
+    book->subjects = found ? read_subjects(book->path) : NULL;
     return book->subjects != NULL;
 }
 

@@ -1,5 +1,6 @@
-// What was told already: [mount] state/notices, JSON, one entry for each subject (verb and what) that failed. Any process;
-// a lock file beside it is held for moments only, never while something is sent.
+// What was told already: a file "notices" in [mount] state, or for who may not write there in $STATE_DIRECTORY or
+// ~/.bakfs; JSON, one entry for each subject (verb and what) that failed. Any process; a lock file beside it is held for
+// moments only, never while something is sent.
 #pragma once
 
 #include "backend/base/err.h"

@@ -179,6 +179,25 @@ static void a_file_that_is_none(void **state)
     }
 }
 
+// Who may not write to the daemon's directory has a book elsewhere.
+static void another_place(void **state)
+{
+    (void)state;
+    char elsewhere[512];
+    strcpy(dir, "/dev/null");
+    snprintf(elsewhere, sizeof(elsewhere), "%s/unit", temp.path);
+    setenv("STATE_DIRECTORY", elsewhere, 1);
+    assert_true(tells("orders", "disk full", NOW));
+    assert_false(tells("orders", "disk full", NOW));
+    unsetenv("STATE_DIRECTORY");
+    setenv("HOME", temp.path, 1);
+    assert_true(tells("orders", "disk full", NOW));
+    assert_false(tells("orders", "disk full", NOW));
+    assert_int_equal(access(elsewhere, F_OK), 0);
+    snprintf(elsewhere, sizeof(elsewhere), "%s/.bakfs/notices", temp.path);
+    assert_int_equal(access(elsewhere, F_OK), 0);
+}
+
 static void old_ones_go(void **state)
 {
     (void)state;
@@ -233,6 +252,8 @@ static int fresh(void **state)
     (void)state;
     assert_int_equal(temp_dir_make(&temp), 0);
     memcpy(dir, temp.path, sizeof(dir));
+    unsetenv("STATE_DIRECTORY");
+    unsetenv("HOME");
     return 0;
 }
 
@@ -255,6 +276,7 @@ int main(void)
         TEST(clock_was_wrong),
         TEST(nobody_could_be_told),
         TEST(a_file_that_is_none),
+        TEST(another_place),
         TEST(old_ones_go),
         TEST(processes),
     };
