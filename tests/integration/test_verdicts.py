@@ -3,7 +3,7 @@
 import os
 
 from case import only
-from test_restore import RestoreCase
+from test_restore import SHOP, RestoreCase
 
 
 @only("dir")
@@ -33,3 +33,18 @@ class Verdicts(RestoreCase):
         self.backed_up(**{"check.many": "select count(*) from orders"})
         self.restore("orders", "--table", "log", "--yes", into="some")
         self.assertEqual(self.count("some", "log"), 300)
+
+    def test_rows_that_were_not_counted_are_said(self):
+        self.backed_up(counts="off")
+        said = self.restore("orders", "--yes", into="other")
+        self.assertIn("note  rows: not counted in the backup: that all of them are there is not proved", said)
+        self.assertIn("PASS other: restored, its definitions as they were when it was backed up; its rows were not counted",
+                      said)
+
+    def test_what_options_leave_out_excuses_nothing_else(self):
+        # -x leaves out grants: that a table is gone is no less of a difference
+        self.backed_up(dump_options="-x", script=SHOP + "grant select on log to public;")
+        self.assertIn("note  grant table public.log to PUBLIC: not there", self.restore("orders", "--yes", into="other"))
+        self.rewrite_meta(lambda text: text.replace(b"\ntable = public.log\t", b"\ntable = public.less\t"))
+        said = self.restore("orders", "--yes", into="another", code=3)
+        self.assertIn("FAIL  table public.less: missing", said)

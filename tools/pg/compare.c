@@ -120,6 +120,19 @@ static bool is_other_major(const struct compare_options *o)
     return o->version_then / 10000 != o->version_now / 10000;
 }
 
+static const char may_be_left_out[] = " (dump_options leave things out)";
+
+// It is what it would be without having been dumped.
+static bool is_as_new(const struct pair *p)
+{
+    const char *kind = p->then->kind, *now = p->now->value;
+    if (strcmp(kind, "owner") == 0)
+        return true; // whoever restores
+    if (strcmp(kind, "sequence_value") == 0)
+        return strstr(now, " (unused)") != NULL;
+    return strcmp(kind, "large_objects") == 0 && strcmp(now, "0") == 0;
+}
+
 static int compare_values(struct comparison *c, const struct pair *p,
                           const struct compare_options *o, struct err *err)
 {
@@ -128,12 +141,14 @@ static int compare_values(struct comparison *c, const struct pair *p,
                                        "large_objects", "owner",    "comment", NULL};
     // what a restore makes of them depends on the server it is on
     static const char *const served[] = {"extension_version", "subscription_slot", "rows_estimate",
-                                         "rows_skipped", NULL};
+                                         NULL};
     const char *kind = p->then->kind;
     if (strcmp(p->then->value, p->now->value) == 0)
         return 0;
     if (strcmp(p->then->value, FACTS_UNKNOWN) == 0 || strcmp(p->now->value, FACTS_UNKNOWN) == 0)
         return differs(c, DIFFERENCE_NOTE, p, "", err);
+    if (is_as_new(p) && compare_may_lack(kind, p->then->name, o))
+        return differs(c, DIFFERENCE_NOTE, p, may_be_left_out, err);
     if (strcmp(kind, "sequence_value") == 0)
         return compare_sequence(c, p, err);
     if (is_kind(kind, served))
@@ -151,8 +166,6 @@ static int compare_values(struct comparison *c, const struct pair *p,
 
 // --- kinds that are not compared like the others ---
 
-static const char may_be_left_out[] = " (dump_options leave things out)";
-
 struct sides {
     const struct facts *then, *now;
     const struct compare_options *options;
@@ -164,10 +177,11 @@ static int compare_estimate(const struct sides *s, const struct fact *then, stru
     const struct fact *now = facts_find(s->now, "rows", then->name);
     if (!now)
         now = facts_find(s->now, "unlogged", then->name);
-    if (!now || strcmp(now->value, "0") != 0 || strcmp(then->value, "0") == 0)
+    int64_t many = 0, about = 0;
+    if (!now || !number(now->value, &many) || !number(then->value, &about) || many >= about / 2)
         return 0;
-    return add(s->out, DIFFERENCE_NOTE, err,
-               "rows %s: none, about %s by the estimate in the backup", then->name, then->value);
+    return add(s->out, DIFFERENCE_NOTE, err, "rows %s: %s, about %s by the estimate in the backup",
+               then->name, many == 0 ? "none" : now->value, then->value);
 }
 
 static bool is_gone(const struct sides *s, const char *kind, const char *name, size_t len)
@@ -227,6 +241,18 @@ static bool is_matview(const struct facts *f, const char *name)
     return facts_find(f, "materialized_view", name) != NULL;
 }
 
+// Nobody knows how many there were: that what is there now is all of it is not proved.
+static int compare_skipped(const struct sides *s, const struct pair *p, struct err *err)
+{
+    const struct fact *now = facts_find(s->now, "rows", p->then->name);
+    if (!now)
+        now = facts_find(s->now, "unlogged", p->then->name);
+    if (!now && !p->now && strcmp(p->then->name, "all") != 0)
+        return 0; // it is gone: its definition tells
+    return add(s->out, DIFFERENCE_NOTE, err, "rows %s: not counted in the backup (%s)%s%s",
+               p->then->name, p->then->value, now ? ", now " : "", now ? now->value : "");
+}
+
 // Counts: exact ones must be the same; a materialized view is filled anew by a restore.
 static int compare_rows(const struct sides *s, const struct pair *given, struct err *err)
 {
@@ -250,14 +276,14 @@ static int compare_rows(const struct sides *s, const struct pair *given, struct 
     if (is_matview(s->then, name))
         return differs(s->out, DIFFERENCE_NOTE, &p,
                        " (refreshed by the restore: it was stale in the backup)", err);
-    if (s->options->dump_filtered && strcmp(p.now->value, "0") == 0)
+    if (strcmp(p.now->value, "0") == 0 && compare_may_lack(kind, name, s->options))
         return differs(s->out, DIFFERENCE_NOTE, &p, may_be_left_out, err);
     return differs(s->out, DIFFERENCE_FAIL, &p, "", err);
 }
 
 static int compare_missing(const struct sides *s, const struct fact *then, struct err *err)
 {
-    static const char *const counted[] = {"sequence_value", "rows_skipped", "extension_version",
+    static const char *const counted[] = {"sequence_value", "extension_version",
                                           "subscription_slot", NULL};
     // they may need what was left out
     static const char *const others[] = {"constraint", "trigger", "rule", "policy", NULL};
@@ -273,7 +299,7 @@ static int compare_missing(const struct sides *s, const struct fact *then, struc
     if (s->options->tables && is_kind(then->kind, others))
         return add(s->out, DIFFERENCE_NOTE, err, "%s %s: not there (only tables were restored)",
                    spoken(then->kind).text, then->name);
-    if (s->options->dump_filtered)
+    if (compare_may_lack(then->kind, then->name, s->options))
         return add(s->out, DIFFERENCE_NOTE, err, "%s %s: not there%s", spoken(then->kind).text,
                    then->name, may_be_left_out);
     if (strcmp(then->kind, "check") == 0 || strcmp(then->kind, "migration") == 0)
@@ -336,6 +362,8 @@ static int compare_pair(const struct sides *s, const struct pair *p, struct err 
         return compare_extra(s, p->now, err);
     if (strcmp(any->kind, "rows") == 0 || strcmp(any->kind, "unlogged") == 0)
         return compare_rows(s, p, err);
+    if (strcmp(any->kind, "rows_skipped") == 0)
+        return compare_skipped(s, p, err);
     if (strcmp(any->kind, "rows_estimate") == 0)
         return compare_estimate(s, p->then, err);
     if (!p->now)

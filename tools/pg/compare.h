@@ -10,7 +10,7 @@ struct compare_options {
     bool no_owner, no_privileges; // owners and grants were left out on purpose
     // so were these, with what is said of them; `no_database`: settings, limit and comment of the database itself
     bool no_subscriptions, no_event_triggers, no_database;
-    bool dump_filtered; // the dump was told to leave things out: what is missing may be just that
+    unsigned dump_left_out;    // of enum left_out: what is missing of these may not be in the dump
     const char *const *tables; // only these were restored (NULL-terminated), or NULL: all
 };
 
@@ -28,8 +28,20 @@ struct comparison {
     size_t compared, failures; // facts looked at; of list, DIFFERENCE_FAIL
 };
 
-// Do these options of pg_dump leave out what is known of the database?
-bool compare_is_filtered(const char *dump_options);
+// What options of pg_dump leave out.
+enum left_out {
+    LEFT_OUT_ANY = 1, // some objects, and all that goes with them
+    LEFT_OUT_ROWS = 2,
+    LEFT_OUT_OWNERS = 4,
+    LEFT_OUT_GRANTS = 8,
+    LEFT_OUT_COMMENTS = 16,
+    LEFT_OUT_LARGE_OBJECTS = 32,
+    LEFT_OUT_PUBLICATIONS = 64,
+    LEFT_OUT_SUBSCRIPTIONS = 128,
+    LEFT_OUT_LABELS = 256,
+    LEFT_OUT_TABLESPACES = 512,
+};
+unsigned compare_left_out(const char *dump_options);
 // Both sorted. -EUCLEAN only for facts that cannot be read.
 int compare_facts(const struct facts *then, const struct facts *now, const struct compare_options *,
                   struct comparison *out, struct err *err);

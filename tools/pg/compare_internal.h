@@ -21,6 +21,8 @@ static inline bool begins(const char *text, const char *with)
 
 // Was it left out of the restore on purpose?
 bool compare_leaves_out(const char *kind, const char *name, const struct compare_options *);
+// May a fact of this kind be missing, or be as in a new database, because the dump was told to leave it out?
+bool compare_may_lack(const char *kind, const char *name, const struct compare_options *);
 // Is it what a restore of some tables makes: they, and what stands on them alone?
 bool compare_wants(const char *kind, const char *name, const struct compare_options *);
 

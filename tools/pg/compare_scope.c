@@ -35,24 +35,107 @@ bool compare_leaves_out(const char *kind, const char *name, const struct compare
            (begins(name, "setting ") || strcmp(name, "connection_limit") == 0);
 }
 
-bool compare_is_filtered(const char *dump_options)
+// The first that a word begins with. One that nobody knows leaves out whatever it likes.
+unsigned compare_left_out(const char *dump_options)
 {
-    static const char *const left_out[] = {
-        "-n",      "-N",    "-t",        "-T",          "-e",          "-s",       "-a",
-        "-O",      "-x",    "-B",        "--schema",    "--exclude", //
-        "--table", "--no-", "--section", "--data-only", "--extension", "--filter", NULL};
-    static const char *const harmless[] = {"--no-sync", "--no-password", NULL};
+    static const struct {
+        const char *word;
+        unsigned leaves;
+    } options[] = {
+        {"--no-sync", 0},
+        {"--no-password", 0},
+        {"--no-toast-compression", 0},
+        {"--no-table-access-method", 0},
+        {"--no-statistics", 0},
+        {"--no-owner", LEFT_OUT_OWNERS},
+        {"-O", LEFT_OUT_OWNERS},
+        {"--no-privileges", LEFT_OUT_GRANTS},
+        {"--no-acl", LEFT_OUT_GRANTS},
+        {"-x", LEFT_OUT_GRANTS},
+        {"--no-comments", LEFT_OUT_COMMENTS},
+        {"--no-blobs", LEFT_OUT_LARGE_OBJECTS},
+        {"--no-large-objects", LEFT_OUT_LARGE_OBJECTS},
+        {"-B", LEFT_OUT_LARGE_OBJECTS},
+        {"--no-publications", LEFT_OUT_PUBLICATIONS},
+        {"--no-subscriptions", LEFT_OUT_SUBSCRIPTIONS},
+        {"--no-security-labels", LEFT_OUT_LABELS},
+        {"--no-tablespaces", LEFT_OUT_TABLESPACES},
+        {"--no-unlogged-table-data", LEFT_OUT_ROWS},
+        {"--exclude-table-data", LEFT_OUT_ROWS},
+        {"--schema-only", LEFT_OUT_ROWS | LEFT_OUT_LARGE_OBJECTS},
+        {"--no-data", LEFT_OUT_ROWS | LEFT_OUT_LARGE_OBJECTS},
+        {"-s", LEFT_OUT_ROWS | LEFT_OUT_LARGE_OBJECTS},
+        {"-n", LEFT_OUT_ANY},
+        {"-N", LEFT_OUT_ANY},
+        {"-t", LEFT_OUT_ANY},
+        {"-T", LEFT_OUT_ANY},
+        {"-e", LEFT_OUT_ANY},
+        {"-a", LEFT_OUT_ANY},
+        {"--schema", LEFT_OUT_ANY},
+        {"--exclude", LEFT_OUT_ANY},
+        {"--table", LEFT_OUT_ANY},
+        {"--no-", LEFT_OUT_ANY},
+        {"--section", LEFT_OUT_ANY},
+        {"--data-only", LEFT_OUT_ANY},
+        {"--extension", LEFT_OUT_ANY},
+        {"--filter", LEFT_OUT_ANY},
+    };
+    unsigned leaves = 0;
     for (const char *word = dump_options; *word; word += strcspn(word, " \t")) {
         word += strspn(word, " \t");
-        bool leaves = false, harms = true;
-        for (const char *const *w = left_out; *w; w++)
-            leaves |= begins(word, *w);
-        for (const char *const *w = harmless; *w; w++)
-            harms &= !begins(word, *w);
-        if (leaves && harms)
-            return true;
+        size_t i = 0, count = sizeof(options) / sizeof(options[0]);
+        while (i < count && !begins(word, options[i].word))
+            i++;
+        if (i < count)
+            leaves |= options[i].leaves;
+        // short ones may stand together: what is behind the first is not read
+        if (i < count && word[1] != '-' && strcspn(word, " \t") > 2)
+            leaves |= LEFT_OUT_ANY;
     }
-    return false;
+    return leaves;
+}
+
+bool compare_may_lack(const char *kind, const char *name, const struct compare_options *o)
+{
+    static const struct {
+        const char *kind;
+        unsigned with;
+    } kinds[] = {
+        {"owner", LEFT_OUT_OWNERS},
+        {"grant", LEFT_OUT_GRANTS},
+        {"default_grant", LEFT_OUT_GRANTS},
+        {"comment", LEFT_OUT_COMMENTS},
+        {"rows", LEFT_OUT_ROWS},
+        {"unlogged", LEFT_OUT_ROWS},
+        {"sequence_value", LEFT_OUT_ROWS},
+        {"check", LEFT_OUT_ROWS},
+        {"migration", LEFT_OUT_ROWS},
+        {"large_objects", LEFT_OUT_LARGE_OBJECTS},
+        {"publication", LEFT_OUT_PUBLICATIONS},
+        {"publication_table", LEFT_OUT_PUBLICATIONS},
+        {"publication_schema", LEFT_OUT_PUBLICATIONS},
+        {"subscription", LEFT_OUT_SUBSCRIPTIONS},
+        {"security_label", LEFT_OUT_LABELS},
+        {"tablespace", LEFT_OUT_TABLESPACES},
+    };
+    static const struct {
+        const char *begin;
+        unsigned with;
+    } said_of[] = {
+        {"large object", LEFT_OUT_LARGE_OBJECTS},
+        {"publication ", LEFT_OUT_PUBLICATIONS},
+        {"subscription ", LEFT_OUT_SUBSCRIPTIONS},
+    };
+    unsigned with = LEFT_OUT_ANY;
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        if (strcmp(kind, kinds[i].kind) == 0)
+            with |= kinds[i].with;
+    bool is_said = strcmp(kind, "owner") == 0 || strcmp(kind, "grant") == 0 ||
+                   strcmp(kind, "comment") == 0;
+    for (size_t i = 0; is_said && i < sizeof(said_of) / sizeof(said_of[0]); i++)
+        if (begins(name, said_of[i].begin))
+            with |= said_of[i].with;
+    return (o->dump_left_out & with) != 0;
 }
 
 // A name without its quotes: what a person types for it.
@@ -91,7 +174,7 @@ bool compare_wants(const char *kind, const char *name, const struct compare_opti
 {
     static const char *const kinds[] = {"table",         "column", "rows",       "unlogged",
                                         "rows_estimate", "rule",   "constraint", "trigger",
-                                        "policy",        NULL};
+                                        "rows_skipped",  "policy", NULL};
     if (!o->tables)
         return true;
     if (!is_kind(kind, kinds))

@@ -222,6 +222,25 @@ static int comparable(const struct restore_job *job, const struct facts *all, st
     return 0;
 }
 
+// With counts = off, or a count that failed as a whole, the comparison has nothing to say of any row.
+static int judge_counts(const struct restore_job *job, struct restore_result *result,
+                        struct err *err)
+{
+    size_t tables = 0, counts = 0, told = 0;
+    for (size_t i = 0; i < job->meta->facts.count; i++) {
+        const char *kind = job->meta->facts.list[i].kind;
+        tables += strcmp(kind, "table") == 0;
+        counts += strcmp(kind, "rows") == 0 || strcmp(kind, "unlogged") == 0;
+        told += strncmp(kind, "rows_", 5) == 0;
+    }
+    result->rows_unknown = tables > 0 && counts == 0;
+    if (!result->rows_unknown || told > 0)
+        return 0;
+    return finding(&result->comparison, DIFFERENCE_NOTE, err,
+                   "rows: not counted in the backup: that all of them are there is not proved "
+                   "([database] counts = exact counts them)");
+}
+
 static int compare(const struct restore_job *job, struct pg *pg, struct restore_result *result,
                    struct err *err)
 {
@@ -241,7 +260,7 @@ static int compare(const struct restore_job *job, struct pg *pg, struct restore_
         .no_subscriptions = job->scratch,
         .no_event_triggers = job->scratch,
         .no_database = job->scratch,
-        .dump_filtered = compare_is_filtered(job->meta->dump_options),
+        .dump_left_out = compare_left_out(job->meta->dump_options),
         .tables = job->tables};
     if (rc == 0)
         rc = compare_facts(&then, &now, &options, &found, err);
@@ -252,6 +271,7 @@ static int compare(const struct restore_job *job, struct pg *pg, struct restore_
     free(then.list);
     free(now.list);
     facts_done(&all);
+    rc = rc ? rc : judge_counts(job, result, err);
     if (rc == 0)
         result->compared = true;
     return rc ? err_prefix(err, "compare") : 0;

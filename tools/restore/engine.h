@@ -28,6 +28,7 @@ struct restore_job {   // borrowed
 struct restore_result {
     struct comparison comparison;
     bool compared;
+    bool rows_unknown; // META has tables, and not one count
     uint64_t restore_ms, compare_ms;
     uint64_t bytes; // plain bytes of the dump
 };

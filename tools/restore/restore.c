@@ -198,8 +198,10 @@ static int settle(const struct request *r, const struct plan *p,
                  p->name);
     else
         snprintf(summary, sizeof(summary), "%.255s: restored%s", p->name,
-                 result->compared ? ", and as it was when it was backed up"
-                                  : "; nothing to compare with");
+                 !result->compared      ? "; nothing to compare with"
+                 : result->rows_unknown ? ", its definitions as they were when it was backed up; "
+                                          "its rows were not counted then"
+                                        : ", and as it was when it was backed up");
     if (p->replaces && swap(p, summary, sizeof(summary), &err) != 0) {
         size_t len = strlen(err.text);
         snprintf(err.text + len, sizeof(err.text) - len, "; the restored database is kept as %s",

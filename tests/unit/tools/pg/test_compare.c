@@ -125,14 +125,20 @@ static void counts(void **state)
          LIST("NOTE rows m: 4, was 3 (refreshed by the restore: it was stale in the backup)"));
     says(LIST("rows|t|3"), LIST("rows_skipped|t|no permission"), &same_version,
          LIST("NOTE rows t: not counted (no permission), 3 in the backup"));
-    says(LIST("rows_skipped|t|ended"), LIST("rows|t|3"), &same_version, LIST());
+    says(LIST("rows_skipped|t|ended"), LIST("rows|t|3"), &same_version,
+         LIST("NOTE rows t: not counted in the backup (ended), now 3"));
+    says(LIST("rows_skipped|all|it failed"), LIST("rows|t|3"), &same_version,
+         LIST("NOTE rows all: not counted in the backup (it failed)"));
+    says(LIST("rows|t|3"), LIST("rows|t|3", "rows_skipped|u|locked"), &same_version, LIST());
     says(LIST("table|t|", "rows|t|3"), LIST("table|t|"), &same_version,
          LIST("FAIL rows t: none can be counted, was 3"));
     says(LIST("table|t|unlogged", "unlogged|t|3"), LIST("table|t|", "rows|t|3"), &same_version,
          LIST("FAIL table t: (empty), was unlogged"));
-    says(LIST("rows_estimate|t|3000", "rows_estimate|u|3000", "rows_estimate|v|0"),
-         LIST("rows|t|2000", "rows|u|0", "rows|v|0"), &same_version,
-         LIST("NOTE rows u: none, about 3000 by the estimate in the backup"));
+    says(LIST("rows_estimate|s|3000", "rows_estimate|t|3000", "rows_estimate|u|3000",
+              "rows_estimate|v|0"),
+         LIST("rows|s|7", "rows|t|2000", "rows|u|0", "rows|v|0"), &same_version,
+         LIST("NOTE rows s: 7, about 3000 by the estimate in the backup",
+              "NOTE rows u: none, about 3000 by the estimate in the backup"));
     says(LIST("large_objects|count|3", "large_objects|bytes|100"), LIST("large_objects|count|3"),
          &same_version, LIST());
     says(LIST("large_objects|count|3"), LIST("large_objects|count|2"), &same_version,
@@ -211,21 +217,60 @@ static void left_out(void **state)
 static void filtered(void **state)
 {
     (void)state;
-    static const char *const leave[] = {"-T audit", "--jobs=2 --exclude-table-data=log",
-                                        "--no-comments", "-v\t-n app", "-xO"};
-    static const char *const do_not[] = {"", "  ", "-v --lock-wait-timeout=10s", "--no-sync",
-                                         "--rows-per-insert 5 --inserts"};
-    for (size_t i = 0; i < 5; i++) {
-        assert_true(compare_is_filtered(leave[i]));
-        assert_false(compare_is_filtered(do_not[i]));
-    }
-    const struct compare_options o = {.dump_filtered = true};
+    static const struct {
+        const char *options;
+        unsigned leave;
+    } cases[] = {
+        {"-T audit", LEFT_OUT_ANY},
+        {"--jobs=2 --exclude-table-data=log", LEFT_OUT_ROWS},
+        {"--exclude-table=log", LEFT_OUT_ANY},
+        {"--no-comments", LEFT_OUT_COMMENTS},
+        {"-v\t-n app", LEFT_OUT_ANY},
+        {"-xO", LEFT_OUT_GRANTS | LEFT_OUT_ANY},
+        {"-x -O", LEFT_OUT_GRANTS | LEFT_OUT_OWNERS},
+        {"--no-acl --no-large-objects", LEFT_OUT_GRANTS | LEFT_OUT_LARGE_OBJECTS},
+        {"-s", LEFT_OUT_ROWS | LEFT_OUT_LARGE_OBJECTS},
+        {"--no-such-option", LEFT_OUT_ANY},
+        {"", 0},
+        {"  ", 0},
+        {"-v --lock-wait-timeout=10s", 0},
+        {"--no-sync", 0},
+        {"--rows-per-insert 5 --inserts", 0},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        assert_int_equal(compare_left_out(cases[i].options), cases[i].leave);
+    const struct compare_options o = {.dump_left_out = LEFT_OUT_ANY};
     says(LIST("table|a.audit|", "rows|a.audit|3", "rows|a.log|7", "rows|a.t|7", "table|a.log|",
-              "table|a.t|"),
-         LIST("table|a.log|", "table|a.t|", "rows|a.log|0", "rows|a.t|6"), &o,
-         LIST("NOTE rows a.log: 0, was 7 (dump_options leave things out)",
+              "table|a.t|", "large_objects|count|3", "sequence_value|s|7"),
+         LIST("table|a.log|", "table|a.t|", "rows|a.log|0", "rows|a.t|6", "large_objects|count|0",
+              "sequence_value|s|1 (unused)"),
+         &o,
+         LIST("NOTE large objects count: 0, was 3 (dump_options leave things out)",
+              "NOTE rows a.log: 0, was 7 (dump_options leave things out)",
               "FAIL rows a.t: 6, was 7",
+              "NOTE sequence value s: 1 (unused), was 7 (dump_options leave things out)",
               "NOTE table a.audit: not there (dump_options leave things out)"));
+}
+
+// That comments are left out is no reason for a table to be.
+static void filtered_of_one_sort(void **state)
+{
+    (void)state;
+    const char *const *then = LIST("table|a.audit|", "comment|table a.t|x", "owner|table a.t|app",
+                                   "rows|a.t|7", "grant|table a.t to b|SELECT");
+    const char *const *now = LIST("owner|table a.t|postgres", "rows|a.t|0");
+    const struct compare_options comments = {.dump_left_out = LEFT_OUT_COMMENTS};
+    says(then, now, &comments,
+         LIST("NOTE comment table a.t: not there (dump_options leave things out)",
+              "FAIL grant table a.t to b: missing, was SELECT",
+              "FAIL owner table a.t: postgres, was app", "FAIL rows a.t: 0, was 7",
+              "FAIL table a.audit: missing"));
+    const struct compare_options access = {.dump_left_out = LEFT_OUT_OWNERS | LEFT_OUT_GRANTS};
+    says(then, now, &access,
+         LIST("FAIL comment table a.t: missing, was x",
+              "NOTE grant table a.t to b: not there (dump_options leave things out)",
+              "NOTE owner table a.t: postgres, was app (dump_options leave things out)",
+              "FAIL rows a.t: 0, was 7", "FAIL table a.audit: missing"));
 }
 
 static void only_some_tables(void **state)
@@ -263,6 +308,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_helped),
         cmocka_unit_test(left_out),
         cmocka_unit_test(filtered),
+        cmocka_unit_test(filtered_of_one_sort),
         cmocka_unit_test(only_some_tables),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
