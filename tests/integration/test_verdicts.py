@@ -2,8 +2,9 @@
 
 import os
 
-from case import only
+from case import only, put_file
 from test_restore import SHOP, RestoreCase
+from test_verify import STEM, TOP, Verified, pg_dump
 
 
 @only("dir")
@@ -48,3 +49,36 @@ class Verdicts(RestoreCase):
         self.rewrite_meta(lambda text: text.replace(b"\ntable = public.log\t", b"\ntable = public.less\t"))
         said = self.restore("orders", "--yes", into="another", code=3)
         self.assertIn("FAIL  table public.less: missing", said)
+
+
+@only("dir")
+class WhileItIsMade(Verified):
+    """A backup that another host is making right now: no META yet, and nobody here knows of it."""
+
+    def begun(self):
+        """One that is whole, and a later one of which META is not there yet. -> (its META's path, what will stand in it)"""
+        self.ready({"protect": {"mode": "off"}})
+        self.put({".dump": pg_dump(500)})
+        stem = STEM.replace("031500Z", "041500Z")
+        self.assertNotEqual(stem, STEM)
+        self.put({".dump": pg_dump(600)}, stem=stem)
+        meta = self.mounted.path(TOP, stem + ".META")
+        with open(meta, "rb") as f:
+            text = f.read()
+        os.unlink(meta)
+        return meta, text
+
+    def test_it_is_not_called_bad(self):
+        meta, text = self.begun()
+        said = self.bakfs("verify", "--full")
+        self.assertIn("1 being written now: the one before it instead", said)
+        self.assertEqual([m[: len(STEM)] for m in self.marks()], [STEM])
+        put_file(meta, [text])
+        self.assertNotIn("failed", self.bakfs("list", "db1", "orders"))
+
+    def test_a_verdict_on_it_does_not_stay(self):
+        meta, text = self.begun()
+        self.assertIn("unfinished", self.bakfs("verify", "--all", code=3))
+        self.assertFalse([m for m in self.marks() if "041500Z" in m])
+        put_file(meta, [text])
+        self.bakfs("verify", "--all", "--quick")

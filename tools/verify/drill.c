@@ -146,7 +146,7 @@ static void mark(struct run *run, const struct backup *b, const struct verdict *
                  const struct mark *m)
 {
     struct err err;
-    if (v->outcome == LOOK_CANNOT || run->no_marks)
+    if (v->outcome == LOOK_CANNOT || run->no_marks || !b->finished)
         return;
     int rc = mark_write(run->conf->mount.point, b, m, &err);
     if (rc == 0)

@@ -10,10 +10,14 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/xattr.h>
+#include <time.h>
 
 #define PROGRESS_MS 200
+#define LATELY_S 3600 // between two files of a backup that is being made
 
 const char *judge_level_word(enum judge_level level)
 {
@@ -284,6 +288,13 @@ int judge_backup(const struct judge_conf *conf, const struct backup *b, struct v
     return 0;
 }
 
+// Another host's writing is not seen here, only what it has stored so far.
+static bool is_stored_lately(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && llabs((long long)(time(NULL) - st.st_ctim.tv_sec)) < LATELY_S;
+}
+
 bool judge_is_writing(const char *point, const struct backup *b)
 {
     struct files files = {.list = NULL};
@@ -291,9 +302,10 @@ bool judge_is_writing(const char *point, const struct backup *b)
     if (files_find(point, b, &files, NULL) != 0)
         return false;
     for (size_t i = 0; i < files.count && !writing; i++) {
+        const char *path = files.list[i].path;
         char state[32] = "";
-        ssize_t len = getxattr(files.list[i].path, "user.bakfs.state", state, sizeof(state) - 1);
-        writing = len > 0 && strcmp(state, "writing") == 0;
+        ssize_t len = getxattr(path, "user.bakfs.state", state, sizeof(state) - 1);
+        writing = (len > 0 && strcmp(state, "writing") == 0) || is_stored_lately(path);
     }
     files_done(&files);
     return writing;

@@ -50,5 +50,5 @@ void verdict_done(struct verdict *);
 // A line more; the outcome becomes the worse of both (FAIL before CANNOT before PASS).
 int verdict_add(struct verdict *, enum look_outcome, struct err *err, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-// Is some file of it still being written through this mount?
+// Of one without META: is it being made? Some file of it is written through this mount, or was stored within an hour.
 bool judge_is_writing(const char *point, const struct backup *);

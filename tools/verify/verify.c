@@ -130,7 +130,8 @@ static void mark(struct run *run, const struct backup *b, const struct verdict *
     bool wanted = v->outcome == LOOK_FAIL ||
                   (v->outcome == LOOK_PASS && run->options->level != JUDGE_QUICK);
     struct err err;
-    if (!wanted || run->no_marks)
+    // it is no good one by its looks, and when META comes it may be: a verdict would stay
+    if (!wanted || run->no_marks || !b->finished)
         return;
     int rc = mark_write(run->conf->mount.point, b, m, &err);
     if (rc == 0)
