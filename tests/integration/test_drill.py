@@ -60,10 +60,16 @@ class Drill(Drilled):
         inbox, notify = self.with_mail()
         self.make_database("orders", TABLES)
         formats = {"orders": "custom", "dirs": "directory", "text": "plain"}
-        self.ready(dict(notify, **{"database " + n: {"conninfo": self.conninfo("text" if n == "text" else "orders"), "host": "db1",
-                                                     "format": f, "drill_every": "1d"} for n, f in formats.items()}))
-        # the owners that SQL text names are taken as they are: the drill's role must be one of them
-        self.make_database("text", "alter database text owner to drill; set role drill; create table t as select 1 as x")
+        self.ready(dict(notify, **{"database " + n: {"conninfo": self.conninfo("orders"), "host": "db1", "format": f,
+                                                     "drill_every": "1d"} for n, f in formats.items()}))
+        # what the role of the drill may not do: owners, grants, event triggers; a body and data that look so
+        self.pg.query("orders", """grant select on all tables in schema public to pg_monitor;
+            create function looks() returns event_trigger language plpgsql as $f$
+            begin
+            alter table t owner to nobody;
+            end $f$;
+            create event trigger watch on ddl_command_end when tag in ('CREATE RULE') execute function looks();
+            create table text_of as select E'ALTER TABLE public.t OWNER TO nobody;'::text as line""")
         for name in formats:
             self.backup(name)
         said = self.bakfs("drill")

@@ -4,6 +4,7 @@
 #include "backend/base/scope.h"
 #include "tools/process.h"
 #include "tools/restore/internal.h"
+#include "tools/restore/plain.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -60,8 +61,9 @@ struct feed {
     int in;  // the dump
     int out; // our end of the pipe
     bool ended;
-    uint64_t fed_bytes;
+    uint64_t taken_bytes; // of the dump
     struct scanner scanner;
+    struct plain *plain; // leaves out what is not wanted; NULL: all is
 };
 
 // Waits until the pipe takes something, or the program has ended.
@@ -79,14 +81,14 @@ static int await_room(struct feed *f, struct err *err)
     return 0;
 }
 
-static int put(struct feed *f, const char *data, size_t len, struct err *err)
+static int put(void *ctx, const char *data, size_t len, struct err *err)
 {
+    struct feed *f = ctx;
     while (len > 0 && !f->ended) {
         ssize_t n = write(f->out, data, len);
         if (n > 0) {
             data += n;
             len -= (size_t)n;
-            f->fed_bytes += (uint64_t)n;
             continue;
         }
         if (n < 0 && errno == EPIPE) { // it reads no more: how it ends says why
@@ -115,7 +117,7 @@ static int pump(struct feed *f, char *piece, struct err *err)
             return err_errno(err, errno, "read %s (the log of bakfs mount says more)",
                              f->source->path);
         if (got == 0)
-            return 0;
+            return f->plain ? plain_end(f->plain, err) : 0;
         if (scan(&f->scanner, piece, (size_t)got))
             return err_set(
                 err, EOPNOTSUPP,
@@ -123,10 +125,12 @@ static int pump(struct feed *f, char *piece, struct err *err)
                 "of pg_dumpall, and only psql -X -v ON_ERROR_STOP=1 -f '%s' postgres restores it, "
                 "over the names that stand in it",
                 f->source->path, f->source->path);
-        int rc = put(f, piece, (size_t)got, err);
+        int rc = f->plain ? plain_pass(f->plain, piece, (size_t)got, err)
+                          : put(f, piece, (size_t)got, err);
         if (rc != 0 || f->ended)
             return rc;
-        progress(f->job, "restore", f->fed_bytes, f->source->bytes);
+        f->taken_bytes += (uint64_t)got;
+        progress(f->job, "restore", f->taken_bytes, f->source->bytes);
     }
 }
 
@@ -144,7 +148,7 @@ static int feed(struct feed *f, struct err *err)
         rc = process_wait(f->p, &f->end, err);
     if (rc == 0)
         rc = process_judge(f->p, f->name, &f->end, err);
-    if (rc == 0 && f->fed_bytes < f->source->bytes)
+    if (rc == 0 && f->taken_bytes < f->source->bytes)
         rc = err_set(err, EIO, "%s ended well, but did not read all of %s", f->name,
                      f->source->path);
     return rc;
@@ -190,7 +194,13 @@ int load_plain(const struct restore_job *job, const struct source *source, const
         conninfo, "-f", "-",  NULL};
     struct feed f = {
         .job = job, .source = source, .name = "psql", .in = -1, .out = -1, .scanner.wanted = true};
-    rc = run(&f, argv, (const char *const *)env, err);
+    const struct plain_options options = {.no_owner = job->no_owner,
+                                          .no_privileges = job->no_privileges,
+                                          .no_tablespaces = job->no_tablespaces || job->scratch,
+                                          .scratch = job->scratch};
+    f.plain = plain_new(&options, put, &f);
+    rc = f.plain ? run(&f, argv, (const char *const *)env, err) : err_errno(err, ENOMEM, "restore");
+    plain_free(f.plain);
     pg_env_free(env);
     return rc;
 }

@@ -174,10 +174,9 @@ static int names_of_large_objects(struct names *n, const char *value, struct err
     return rc;
 }
 
-static int collect_roles(const struct restore_job *job, bool plain, struct names *n,
-                         struct err *err)
+static int collect_roles(const struct restore_job *job, struct names *n, struct err *err)
 {
-    bool owners = plain || !job->no_owner, grants = plain || !job->no_privileges;
+    bool owners = !job->no_owner, grants = !job->no_privileges;
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < job->meta->facts.count; i++) {
         const struct fact *f = &job->meta->facts.list[i];
@@ -200,7 +199,7 @@ static int check_roles(struct check *c, struct err *err)
 {
     const struct restore_job *job = c->job;
     struct names n = {0};
-    int rc = collect_roles(job, c->source->kind == SOURCE_PLAIN, &n, err);
+    int rc = collect_roles(job, &n, err);
     for (size_t i = 0; rc == 0 && i < n.count; i++) {
         char found[8] = "";
         rc = ask(c->pg, "SELECT 1 FROM pg_roles WHERE rolname = $1", n.made[i], found,
