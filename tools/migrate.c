@@ -37,6 +37,7 @@ static const char help[] =
     "  bakfs migrate orders -- ./migrate.sh\n";
 
 struct migrate {
+    const char *conf_path; // as it was typed; NULL: the usual one
     const struct conf *conf;
     const struct conf_database *db;
     struct backup_made before, after;
@@ -146,6 +147,53 @@ static int compare_with_now(const struct migrate *m, struct err *err)
     return rc;
 }
 
+static void say_not_compared(const struct err *err)
+{
+    fputs(PREFIX ": what it changed could not be looked at: ", stderr);
+    cli_print_safe(stderr, err->text);
+    fputc('\n', stderr);
+}
+
+// --- The line that brings the old state back ---
+
+static void put_word(FILE *out, const char *word)
+{
+    const char *plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+:@%,";
+    if (*word && !word[strspn(word, plain)]) {
+        fputs(word, out);
+        return;
+    }
+    fputc('\'', out);
+    for (; *word; word++)
+        if (*word == '\'')
+            fputs("'\\''", out);
+        else
+            fputc(*word, out);
+    fputc('\'', out);
+}
+
+// From whatever directory it is typed. malloc'ed; NULL: no memory.
+static char *way_back(const struct migrate *m)
+{
+    char *line = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&line, &len);
+    if (!out)
+        return NULL;
+    fputs("bakfs restore ", out);
+    put_word(out, m->db->name);
+    fprintf(out, " --at %s --replace", m->before.stamp);
+    if (m->conf_path) {
+        auto_free char *whole = realpath(m->conf_path, NULL);
+        fputs(" -c ", out);
+        put_word(out, whole ? whole : m->conf_path);
+    }
+    if (fclose(out) == 0)
+        return line;
+    free(line);
+    return NULL;
+}
+
 // --- The command ---
 
 static int run_command(char **argv, int *out_code, char reason[256], struct err *err)
@@ -169,34 +217,61 @@ static int run_command(char **argv, int *out_code, char reason[256], struct err 
     return rc;
 }
 
+static void tell(const struct migrate *m, bool pass, const char *summary, const char *body)
+{
+    struct err err = {0};
+    const struct notice notice = {.pass = pass,
+                                  .verb = "migrate",
+                                  .what = m->db->name,
+                                  .summary = summary,
+                                  .body = body,
+                                  .each = true};
+    if (notify_send(m->conf, &notice, &err) != 0)
+        warn(NULL, err.text);
+}
+
 static int command_failed(const struct migrate *m, const char *reason, int code)
 {
     struct err err = {0};
-    char line[512], body[1024];
+    char body[2048];
     fflush(stdout);
-    if (compare_with_now(m, &err) != 0) {
-        fprintf(stderr, PREFIX ": what it changed could not be looked at: ");
-        cli_print_safe(stderr, err.text);
-        fputc('\n', stderr);
-    }
-    snprintf(line, sizeof(line), "bakfs restore %s --at %s --replace", m->db->name,
-             m->before.stamp);
+    if (compare_with_now(m, &err) != 0)
+        say_not_compared(&err);
+    auto_free char *line = way_back(m);
     fflush(stdout);
     err_set(&err, EIO,
             "%s; the backup from before it is the newest one, and no other was made after it",
             reason);
     snprintf(body, sizeof(body),
              "The migration of %s failed. The state before it comes back with:\n  %s\n",
-             m->db->name, line);
+             m->db->name, line ? line : "");
     cli_fail(PREFIX, &err, NULL);
     fprintf(stderr, "the state before it comes back with:\n  ");
-    cli_print_safe(stderr, line);
+    cli_print_safe(stderr, line ? line : "");
     fputc('\n', stderr);
-    const struct notice notice = {
-        .pass = false, .verb = "migrate", .what = m->db->name, .summary = reason, .body = body};
-    if (notify_send(m->conf, &notice, &err) != 0)
-        warn(NULL, err.text);
+    tell(m, false, reason, body);
     return cli_finish(PREFIX, code);
+}
+
+// Whatever cannot be said of it: both backups are there, and the command ended well.
+static int command_passed(const struct migrate *m)
+{
+    struct err err = {0};
+    char summary[128];
+    if (compare_backups(m, &err) != 0) {
+        fflush(stdout);
+        say_not_compared(&err);
+    }
+    auto_free char *line = way_back(m);
+    printf("%s: migrated; backups %s (before) and %s (after)\n", m->db->name, m->before.stamp,
+           m->after.stamp);
+    fputs("the state before it comes back with: ", stdout);
+    cli_print_safe(stdout, line ? line : "");
+    putchar('\n');
+    snprintf(summary, sizeof(summary), "migrated; backups %s (before) and %s (after)",
+             m->before.stamp, m->after.stamp);
+    tell(m, true, summary, NULL);
+    return cli_finish(PREFIX, CLI_DONE);
 }
 
 static int migrate(struct migrate *m, char **argv)
@@ -218,16 +293,11 @@ static int migrate(struct migrate *m, char **argv)
     if (*reason)
         return command_failed(m, reason, code);
     if (backup_run(m->conf, m->db, "migrate", &m->after) != 0) {
-        say("the command succeeded, but the backup after it failed: type it again");
+        say("the command succeeded, but the backup after it failed; do not run it again, make "
+            "that backup");
         return CLI_FAILED;
     }
-    if (compare_backups(m, &err) != 0)
-        return cli_fail(PREFIX, &err, NULL);
-    printf("%s: migrated; backups %s (before) and %s (after)\n", m->db->name, m->before.stamp,
-           m->after.stamp);
-    printf("the state before it comes back with: bakfs restore %s --at %s --replace\n", m->db->name,
-           m->before.stamp);
-    return cli_finish(PREFIX, CLI_DONE);
+    return command_passed(m);
 }
 
 int verb_migrate(int argc, char **argv)
@@ -255,7 +325,8 @@ int verb_migrate(int argc, char **argv)
     struct err err;
     if (conf_load(conf_path, &conf, &err) != 0)
         return cli_fail(PREFIX, &err, NULL);
-    struct migrate m = {.conf = conf, .db = conf_database_find(conf, name, &err)};
+    struct migrate m = {
+        .conf_path = conf_path, .conf = conf, .db = conf_database_find(conf, name, &err)};
     int code = m.db ? migrate(&m, argv + optind) : cli_fail(PREFIX, &err, NULL);
     backup_made_done(&m.before);
     backup_made_done(&m.after);

@@ -4,8 +4,9 @@ import os
 import re
 import shlex
 
+import mount
 from case import only
-from verbs import VerbCase
+from verbs import Inbox, VerbCase
 
 SCHEMA = "create table orders (id serial primary key, item text); insert into orders (item) select 'x' from generate_series(1, 100);"
 
@@ -26,6 +27,10 @@ class Migrate(VerbCase):
         os.chmod(path, 0o755)
         return path
 
+    def type(self, line):
+        path = os.path.dirname(mount.BAKFS) + ":" + os.environ["PATH"]
+        self.run_ok("sh", "-c", line, cwd="/", env=dict(os.environ, PATH=path))
+
     def metas(self):
         return [n for n in self.names_below("db1") if n.endswith(".META")]
 
@@ -43,12 +48,34 @@ class Migrate(VerbCase):
         self.assertEqual(len(self.metas()), 1)
         self.assertIn("migrate.sh exited with 7", said)
         self.assertIn("public.orders.item", said)
-        line = re.search(r"^  bakfs (restore orders --at \S+ --replace)$", said, re.M).group(1)
-        self.bakfs(*line.split(), "--yes")
+        line = re.search(r"^  (bakfs restore orders --at \S+ --replace.*)$", said, re.M).group(1)
+        self.type(line + " --yes")
         self.assertEqual(self.pg.query("orders", "select count(item) from orders"), "100")
         kept = [d for d in self.databases() if d.startswith("orders_before")]
         self.assertEqual(len(kept), 1)
         self.addCleanup(self.drop_database, kept[0])
+
+    def test_each_failure_is_told_with_a_line_of_its_own(self):
+        inbox = Inbox()
+        self.addCleanup(inbox.close)
+        conf = {"smtp": inbox.url, "to": "ops@example.com"}
+        self.ready({"database orders": {"conninfo": self.conninfo("orders"), "host": "db1"}, "notify": conf})
+        lines = []
+        for count in (1, 2):
+            said = self.bakfs("migrate", "orders", "--", "false", code=1)
+            lines.append(re.search(r"^  (bakfs restore orders --at \S+ --replace.*)$", said, re.M).group(1))
+            self.assertIn(lines[-1], inbox.wait(count)[-1].get_content())
+        self.assertNotEqual(*lines)
+        self.bakfs("migrate", "orders", "--", "true")
+        self.assertRegex(str(inbox.wait(3)[-1]["Subject"]), "^PASS again bakfs migrate orders")
+
+    def test_on_a_host_without_an_identity(self):
+        self.ready({"database orders": {"conninfo": self.conninfo("orders"), "host": "db2"}}, identity=None)
+        said = self.bakfs("migrate", "orders", "--", "true")
+        self.assertIn("no identity of this host opens it", said)
+        self.assertRegex(said, r"comes back with: bakfs restore orders --at \S+ --replace")
+        said = self.bakfs("migrate", "orders", "--", "sh", "-c", "exit 5", code=5)
+        self.assertRegex(said, r"(?m)^  bakfs restore orders --at \S+ --replace")
 
     def test_nothing_is_run_without_a_backup(self):
         marker = os.path.join(self.tmp, "ran")

@@ -302,6 +302,11 @@ static void parse(struct reader *r)
 int ini_file_read(const char *path, ini_file_handler *handler, void *ctx, struct err *err)
 {
     FILE *file = fopen(path, "re");
+    if (!file && errno == EACCES)
+        return err_set(err, EACCES,
+                       "%s cannot be opened: no identity of this host opens it ([seal] identity), "
+                       "or the mount belongs to another user",
+                       path);
     if (!file)
         return err_errno(err, errno, "read %s", path);
     auto_type(sha256) struct sha256 *sum = sha256_new();

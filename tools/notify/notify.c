@@ -86,13 +86,14 @@ int notify_send(const struct conf *conf, const struct notice *notice, struct err
     struct repeat repeat;
     time_t now = time(NULL);
     repeat_judge(conf->mount.state, notice, now, &repeat);
-    bool tell = repeat.tell || (notice->pass && conf->notify.on == CONF_NOTIFY_ALWAYS);
+    bool tell = repeat.tell ||
+                (notice->pass ? conf->notify.on == CONF_NOTIFY_ALWAYS : notice->each);
     struct message_context context = {.host = host,
                                       .now = now,
                                       .again = repeat.again,
                                       .count = repeat.count,
                                       .since = repeat.since,
-                                      .told_daily = repeat.remembered};
+                                      .told_daily = repeat.remembered && !notice->each};
     struct message message;
     struct outcome outcome = {0};
     int rc = message_make(notice, &context, &message, err);

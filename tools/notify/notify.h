@@ -14,6 +14,7 @@ struct notice { // borrowed; no secret belongs in here
         what; // "orders", a path, a host: what the notice is about; with `verb` it is one subject of notices
     const char *summary; // one line: what failed and why, or what is there now
     const char *body;    // lines: details, and what to type next; may be NULL
+    bool each; // this failure is told each time: what it says to type is of this time only
 };
 
 // Is there any way at all to tell somebody?
