@@ -115,8 +115,8 @@ const struct conf_database *conf_database_find(const struct conf *conf, const ch
                 "bakfs.conf shows",
                 name);
     else
-        err_set(err, ENOENT, "the configuration has no [database %.80s]; the first of %zu is %s",
-                name, conf->database_count, conf->databases[0].name);
+        err_set(err, ENOENT, "the configuration has no [database %.80s]; it has [database %s]%s",
+                name, conf->databases[0].name, conf->database_count > 1 ? " and others" : "");
     return NULL;
 }
 

@@ -216,6 +216,20 @@ class Failures(BackupCase):
         self.assertIn("hint: bakfs mount", said)
         self.nothing_left_in_store()
 
+    def test_what_to_type_fits_the_failure(self):
+        m = self.begin()
+        with open(m.conf, encoding="utf8") as f:
+            text = f.read()
+        with open(m.conf, "w", encoding="utf8") as f:
+            f.write(text + "[database odd]\nconninfo = gibberish\n")
+        self.assertIn("hint: write the conninfo of [database NAME] like that", self.bakfs("backup", "odd", code=1))
+        with open(m.conf, "w", encoding="utf8") as f:
+            f.write(text)
+        m.stop()
+        m.options = ["-o", "ro"]
+        m.start()
+        self.assertIn("hint: bakfs umount && bakfs mount, without -o ro", self.bakfs("backup", "orders", code=1))
+
     def nothing_left_in_store(self):
         self.assertEqual([k for k in self.store.keys() if "META" in k], [])
 

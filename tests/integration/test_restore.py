@@ -258,8 +258,8 @@ class Ways(RestoreCase):
         said = self.restore("orders", "--yes", "--into", "new", code=1, says="role Shop app")
         self.leaves_nothing(before)
         self.restore("orders", "--yes", "--no-owner", "--no-privileges", into="without")
-        globals_sql = re.search(r"psql -X -f '([^']+)' postgres", said).group(1)
-        self.pg.run("psql", "-X", "-q", "-f", globals_sql, "postgres", stdout=subprocess.DEVNULL)
+        line = re.search(r"(?m)^FAIL .* type: (psql .* postgres), or", said).group(1)
+        self.run_ok("sh", "-c", line, env={"PATH": os.environ["PATH"], "PGHOST": "/nowhere"})
         self.restore("orders", "--yes", into="new")
         self.assertEqual(self.pg.query("new", "select tableowner from pg_tables where tablename = 'orders'"), "Shop app")
         self.drop_database("new")
@@ -395,7 +395,7 @@ class Failures(RestoreCase):
         self.mounted.daemon = None
         with open(self.gate, "w", encoding="ascii"):
             pass
-        self.ended(process, "pg_restore exited with 1")
+        self.ended(process, "the daemon of this mount is gone; type: bakfs umount --lazy && bakfs mount")
         self.leaves_nothing(before)
         self.restore("orders", "--into", "lost", "--yes", code=1, says="bakfs umount --lazy")
         self.mounted.kill()

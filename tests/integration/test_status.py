@@ -389,6 +389,7 @@ class Status(Case):
         code, said = m.verb("status", "-c", m.conf, "--metrics", metrics)
         self.assertEqual(code, 1)
         self.assertIn("nothing is mounted there; type: bakfs mount", said)
+        self.assertNotRegex(said, "type: .*type: ")
         with open(metrics, encoding="ascii") as f:
             self.assertIn("bakfs_up 0\n", f.read())
         code, said = m.verb("status", "-c", m.conf, "--html", "/nonexistent/x.html")

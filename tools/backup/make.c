@@ -245,6 +245,10 @@ void make_hint(const struct make_job *job, const struct err *err, char out[512])
     } known[] = {
         {"nothing is mounted", "bakfs mount"},
         {"something else than bakfs", "bakfs mount"},
+        {"Read-only file system", "bakfs umount && bakfs mount, without -o ro"},
+        {"the conninfo cannot be read", "write the conninfo of [database NAME] like that"},
+        {"PQgetCopyData() failed",
+         "did the server stop? its own log says why; then the same again"},
         {"conflict with recovery",
          "set hot_standby_feedback = on on the standby, or a longer max_standby_streaming_delay"},
         {"lock timeout", "somebody holds a lock on a table for long: see pg_stat_activity, end it, "
@@ -264,7 +268,12 @@ void make_hint(const struct make_job *job, const struct err *err, char out[512])
             snprintf(out, 512, "%s", known[i].type);
             return;
         }
-    if (err->code == ECONNREFUSED)
+    if (err->code == EACCES)
+        snprintf(
+            out, 512,
+            "run it as the user of [mount] uid, or as root: runuser -u USER -- bakfs backup %s",
+            name);
+    else if (err->code == ECONNREFUSED)
         snprintf(out, 512,
                  "is the server up, and does [database %s] say where it is? The password belongs "
                  "into ~/.pgpass of the user that runs this",

@@ -49,6 +49,8 @@ struct backups {
 
 enum { BACKUPS_SIZES = 1 };
 
+// Is a bakfs there, and its daemon alive? The sentence says what to type.
+int backups_check_mount(const char *point, struct err *err);
 // `host`, `partition`: only these, or NULL. `point` must be a bakfs (mounted_check is done here, ENOTCONN and ENOENT say
 // what to type).
 int backups_load(const char *point, const char *host, const char *partition, unsigned flags,

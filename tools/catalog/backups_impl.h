@@ -13,8 +13,6 @@ struct backups_wanted {
 };
 
 int backups_walk(const struct backups_wanted *, struct backups *out, struct err *err);
-// Is a bakfs there, and its daemon alive? The sentence says what to type.
-int backups_check_mount(const char *point, struct err *err);
 // Sizes, completeness, and for what is not ours `when`, of the dump `name` in the directory `at`. What vanished is left
 // as it was.
 int backups_ask_at(int at, const char *name, struct backup *, struct err *err);

@@ -25,15 +25,18 @@ struct pg_rows {
 void pg_one_line(const char *text, char *out, size_t room)
 {
     size_t n = 0;
-    bool blank = false;
-    for (; *text && n + 2 < room; text++) {
+    bool blank = false, ended = false;
+    for (; *text && n + 3 < room; text++) {
         if (isspace((unsigned char)*text)) {
             blank = n > 0;
+            ended |= *text == '\n';
             continue;
         }
+        if (blank && ended && isalnum((unsigned char)out[n - 1]))
+            out[n++] = ';';
         if (blank)
             out[n++] = ' ';
-        blank = false;
+        blank = ended = false;
         out[n++] = *text;
     }
     out[n] = '\0';
@@ -275,6 +278,17 @@ const char *pg_host(const struct pg *pg)
 {
     const char *host = PQhost(pg->conn);
     return host && *host != '/' && *host != '@' ? host : "";
+}
+
+const char *pg_address(const struct pg *pg)
+{
+    const char *host = PQhost(pg->conn);
+    return host ? host : "";
+}
+
+const char *pg_port(const struct pg *pg)
+{
+    return PQport(pg->conn);
 }
 
 void pg_cancel(struct pg *pg)

@@ -42,6 +42,8 @@ int pg_version(const struct pg *);          // 150019
 const char *pg_database(const struct pg *); // connected to
 const char *pg_user(const struct pg *);
 const char *pg_host(const struct pg *);     // "" for a socket
+const char *pg_address(const struct pg *);  // the same, or the socket's directory: for -h
+const char *pg_port(const struct pg *);     // as it is reached, for -p
 void pg_cancel(struct pg *);                // of the query that runs in another thread
 bool pg_is_lost(const struct pg *);         // the server went away
 const char *pg_sqlstate(const struct pg *); // of the last failure, "" else

@@ -3,6 +3,7 @@
 
 #include "backend/base/clock.h"
 #include "backend/base/scope.h"
+#include "tools/catalog/backups.h"
 #include "tools/process.h"
 #include "tools/restore/internal.h"
 
@@ -349,6 +350,17 @@ static int run_postgresql(const struct restore_job *job, const struct source *so
     return rc;
 }
 
+// A tool says "Transport endpoint is not connected"; what that is, and what to type, is known here.
+static int name_lost_mount(const struct restore_job *job, int rc, struct err *err)
+{
+    struct err why = {0};
+    if (rc == -EINTR || !job->point || backups_check_mount(job->point, &why) == 0)
+        return rc;
+    char sentence[ERR_TEXT_BYTES];
+    snprintf(sentence, sizeof(sentence), "%s", err ? err->text : "");
+    return err_set(err, why.code, "%.300s (%.500s)", why.text, sentence);
+}
+
 int restore_run(const struct restore_job *job, struct restore_result *out, struct err *err)
 {
     struct restore_result result = {.compared = false};
@@ -370,6 +382,8 @@ int restore_run(const struct restore_job *job, struct restore_result *out, struc
         rc = run_postgresql(job, &source, &result, err);
     }
     source_done(&source);
+    if (rc != 0)
+        rc = name_lost_mount(job, rc, err);
     if (rc != 0)
         restore_result_done(&result);
     else

@@ -195,6 +195,23 @@ static int collect_roles(const struct restore_job *job, struct names *n, struct 
     return rc;
 }
 
+static int lacks_role(struct check *c, const char *role, struct err *err)
+{
+    const char *globals = c->job->backup->globals;
+    char type[2048];
+    if (globals)
+        snprintf(type, sizeof(type),
+                 "type: psql -X -h '%.200s' -p %s -U '%.100s' -f '%.700s/%.700s' postgres",
+                 pg_address(c->pg), pg_port(c->pg), pg_user(c->pg), c->job->point, globals);
+    else
+        snprintf(type, sizeof(type), "as a superuser type: CREATE ROLE \"%.100s\"", role);
+    return finding(
+        c->out, DIFFERENCE_FAIL, err,
+        "role %s: owns or may use something in the backup, and this server does not have it; "
+        "%s, or restore with --no-owner --no-privileges",
+        role, type);
+}
+
 static int check_roles(struct check *c, struct err *err)
 {
     const struct restore_job *job = c->job;
@@ -206,14 +223,7 @@ static int check_roles(struct check *c, struct err *err)
                  sizeof(found), err);
         if (rc != 0 || *found)
             continue;
-        const char *globals = job->backup->globals;
-        rc = finding(
-            c->out, DIFFERENCE_FAIL, err,
-            "role %s: owns or may use something in the backup, and this server does not have it; "
-            "%s%s%s%s%s, or restore with --no-owner --no-privileges",
-            n.made[i], globals ? "type: psql -X -f '" : "as a superuser type: CREATE ROLE \"",
-            globals ? job->point : n.made[i], globals ? "/" : "\"", globals ? globals : "",
-            globals ? "' postgres" : "");
+        rc = lacks_role(c, n.made[i], err);
     }
     names_done(&n);
     return rc;

@@ -91,11 +91,13 @@ static bool judge_clock(struct status *s, int64_t ms)
 
 bool status_judge_daemon(struct status *s, const struct status_look *look)
 {
-    if (look->mount.code)
-        return status_note(&s->notes, STATUS_BAD,
-                           look->mount.code == ENOTCONN ? "bakfs umount --lazy && bakfs mount"
-                                                        : "bakfs mount",
-                           "%s", look->mount.text);
+    if (look->mount.code) { // its sentence says what to type, which stands apart here
+        const char *type = strstr(look->mount.text, "; type: ");
+        return status_note(&s->notes, STATUS_BAD, type ? type + strlen("; type: ") : "bakfs mount",
+                           "%.*s",
+                           (int)(type ? type - look->mount.text : (long)strlen(look->mount.text)),
+                           look->mount.text);
+    }
     if (look->daemon_err.code)
         return status_note(&s->notes, STATUS_BAD, "bakfs doctor",
                            "the daemon does not say how it is: %s", look->daemon_err.text);
