@@ -60,17 +60,6 @@ static void warn(void *ctx, const char *text)
     say(line);
 }
 
-static int read_made(const struct migrate *m, const struct backup_made *made, struct meta **out,
-                     struct err *err)
-{
-    auto_free char *path = NULL;
-    if (asprintf(&path, "%s/%s", m->conf->mount.point, made->meta) < 0) {
-        path = NULL;
-        return err_set(err, ENOMEM, "no memory for a path");
-    }
-    return meta_read(path, out, err);
-}
-
 static int print_changes(const struct facts *then, const struct facts *now, int version_then,
                          int version_now, struct err *err)
 {
@@ -93,9 +82,9 @@ static int compare_backups(const struct migrate *m, struct err *err)
 {
     auto_type(meta) struct meta *before = NULL;
     auto_type(meta) struct meta *after = NULL;
-    int rc = read_made(m, &m->before, &before, err);
+    int rc = meta_read_below(m->conf->mount.point, m->before.meta, &before, err);
     if (rc == 0)
-        rc = read_made(m, &m->after, &after, err);
+        rc = meta_read_below(m->conf->mount.point, m->after.meta, &after, err);
     if (rc != 0)
         return rc;
     return print_changes(&before->facts, &after->facts, before->server_version,
@@ -127,7 +116,7 @@ static int compare_with_now(const struct migrate *m, struct err *err)
     if (*m->db->dump_command)
         return 0;
     auto_type(meta) struct meta *before = NULL;
-    int rc = read_made(m, &m->before, &before, err);
+    int rc = meta_read_below(m->conf->mount.point, m->before.meta, &before, err);
     if (rc != 0)
         return rc;
     const struct pg_server server = {.conninfo = m->db->conninfo, .service = m->db->service};

@@ -377,7 +377,8 @@ static void signal_it(const struct process *p, int number)
     kill(p->stay_in_group ? p->pid : -p->pid, number);
 }
 
-void process_kill(struct process *p)
+// The whole group: SIGTERM, after some seconds SIGKILL; waits.
+static void end_group(struct process *p)
 {
     if (p->ended)
         return;
@@ -411,7 +412,7 @@ int process_wait(struct process *p, struct process_end *out, struct err *err)
             terminal = true;
         } else {
             int number = stop_signal;
-            process_kill(p);
+            end_group(p);
             return err_set(err, EINTR, "stopped by signal %d (%s)", number, strsignal(number));
         }
     }
@@ -424,7 +425,7 @@ void process_free(struct process *p)
     if (!p)
         return;
     int saved = errno;
-    process_kill(p);
+    end_group(p);
     close(p->pidfd);
     if (p->errors >= 0)
         close(p->errors);

@@ -1,7 +1,7 @@
 // Child processes of the verbs: pg_dump, pg_restore, psql, and commands of the configuration. One thread starts and waits;
 // process_stop_asked is for any.
 //
-// A child dies with us (PR_SET_PDEATHSIG) and is its own process group, so that a whole pipeline ends with process_kill.
+// A child dies with us (PR_SET_PDEATHSIG) and is its own process group, so that a whole pipeline ends with process_free.
 // No secret belongs into argv; `env` is for the child alone. Core files are off for the program and its children
 // (process_guard).
 #pragma once
@@ -41,8 +41,8 @@ bool process_wait_for(struct process *, int ms, struct process_end *out);
 // Has it ended? Does not block; what it wrote to standard error is read. For loops that do something else meanwhile.
 bool process_poll(struct process *, struct process_end *out);
 pid_t process_pid(const struct process *); // for /proc
-void process_kill(struct process *); // the whole group: SIGTERM, after some seconds SIGKILL; waits
-void process_free(struct process *); // kills what still runs
+// Ends what still runs, the whole group: SIGTERM, after some seconds SIGKILL; waits.
+void process_free(struct process *);
 // The last line of its standard error that says what went wrong ("pg_dump: error: ..."), else the last one, else "".
 const char *process_error_line(const struct process *);
 // "pg_dump exited with 1: ERROR LINE" or "pg_dump was killed by signal 9 (Killed)". 0 when it ended well.

@@ -66,6 +66,8 @@ const char *backup_path(const struct backup *);
 #define BACKUPS_HOST_BYTES 256
 int backups_host(const struct conf_database *db, char out[BACKUPS_HOST_BYTES], struct err *err);
 const char *backups_partition(const struct conf_database *);
+// The [database] whose HOST and PARTITION these are, or NULL.
+const struct conf_database *backup_database(const struct conf *, const struct backup *);
 
 // Is it one that a restore may take without --force? finished, not "complete: no", newest VERIFIED not FAIL. `why` is set
 // to the reason otherwise (a constant).

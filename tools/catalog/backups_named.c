@@ -30,6 +30,18 @@ const char *backups_partition(const struct conf_database *db)
     return *db->partition ? db->partition : db->name;
 }
 
+const struct conf_database *backup_database(const struct conf *conf, const struct backup *b)
+{
+    for (size_t i = 0; i < conf->database_count; i++) {
+        const struct conf_database *db = &conf->databases[i];
+        char host[BACKUPS_HOST_BYTES];
+        if (backups_host(db, host, NULL) == 0 && strcmp(host, b->host) == 0 &&
+            strcmp(backups_partition(db), b->partition) == 0)
+            return db;
+    }
+    return NULL;
+}
+
 static bool is_dir(const char *point, const char *below)
 {
     char path[BACKUPS_PATH_BYTES];

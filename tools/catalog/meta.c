@@ -295,6 +295,18 @@ int meta_read(const char *path, struct meta **out, struct err *err)
     return 0;
 }
 
+static char *path_below(const char *point, const char *below)
+{
+    char *path = NULL;
+    return asprintf(&path, "%s/%s", point, below) < 0 ? NULL : path;
+}
+
+int meta_read_below(const char *point, const char *below, struct meta **out, struct err *err)
+{
+    auto_free char *path = path_below(point, below);
+    return path ? meta_read(path, out, err) : err_errno(err, ENOMEM, "read %s", below);
+}
+
 // --- VERIFIED ---
 
 void verified_free(struct verified *v)
@@ -358,4 +370,11 @@ int verified_read(const char *path, struct verified **out, struct err *err)
         return rc;
     *out = take(v);
     return 0;
+}
+
+int verified_read_below(const char *point, const char *below, struct verified **out,
+                        struct err *err)
+{
+    auto_free char *path = path_below(point, below);
+    return path ? verified_read(path, out, err) : err_errno(err, ENOMEM, "read %s", below);
 }

@@ -42,6 +42,8 @@ int meta_add_file(struct meta *, const char *name, uint64_t size, const char *di
 int meta_write(FILE *out, const struct meta *, struct err *err);
 // EUCLEAN: what is wrong, with its line. A `meta` version above ours: EOPNOTSUPP, "made by a newer bakfs".
 int meta_read(const char *path, struct meta **out, struct err *err);
+// POINT/BELOW, as struct backup has it.
+int meta_read_below(const char *point, const char *below, struct meta **out, struct err *err);
 void meta_free(struct meta *);
 
 struct verified { // owned strings
@@ -55,4 +57,6 @@ struct verified { // owned strings
 };
 int verified_write(FILE *out, const struct verified *, struct err *err);
 int verified_read(const char *path, struct verified **out, struct err *err);
+int verified_read_below(const char *point, const char *below, struct verified **out,
+                        struct err *err);
 void verified_free(struct verified *);

@@ -219,11 +219,9 @@ static enum taken take_day(struct cursor *c, const struct tm *today, struct tm *
                   take_number(c, 2, 2, &month) && take_char(c, '-') && take_number(c, 2, 2, &day);
         return ok && set_date(tm, year, month, day) ? TAKEN : WRONG;
     }
-    if (n == 8) {
-        take_number(c, 8, 8, &day);
-        return set_date(tm, day / 10000, day / 100 % 100, day % 100) ? TAKEN : WRONG;
-    }
-    return ABSENT;
+    if (n != 8 || !take_number(c, 8, 8, &day))
+        return ABSENT;
+    return set_date(tm, day / 10000, day / 100 % 100, day % 100) ? TAKEN : WRONG;
 }
 
 static bool take_seconds(struct cursor *c, int64_t *second)

@@ -58,32 +58,12 @@ static int find_mount(struct conf *conf, const char *word, struct err *err)
     return 0;
 }
 
-// The [database] that made it, by what is configured for its host and partition.
-static const struct conf_database *database_of(const struct conf *conf, const struct backup *b,
-                                               const char *word)
-{
-    const struct conf_database *named = conf_database_find(conf, word, NULL);
-    for (size_t i = 0; !named && i < conf->database_count; i++) {
-        const struct conf_database *db = &conf->databases[i];
-        char host[BACKUPS_HOST_BYTES];
-        if (backups_host(db, host, NULL) == 0 && strcmp(host, b->host) == 0 &&
-            strcmp(backups_partition(db), b->partition) == 0)
-            named = db;
-    }
-    return named;
-}
-
 static int read_meta(const struct request *r, struct plan *p, struct err *err)
 {
     if (!p->backup->meta)
         return 0;
-    auto_free char *path = NULL;
-    if (asprintf(&path, "%s/%s", p->conf->mount.point, p->backup->meta) < 0) {
-        path = NULL;
-        return err_errno(err, ENOMEM, "restore");
-    }
     struct err why = {0};
-    int rc = meta_read(path, &p->meta, &why);
+    int rc = meta_read_below(p->conf->mount.point, p->backup->meta, &p->meta, &why);
     if (rc == 0 || !r->force) {
         if (rc != 0)
             err_copy(err, &why);
@@ -105,7 +85,9 @@ static int choose(const struct request *r, char *const *argv, int argc, struct p
     rc = rc ? rc : backups_choose(&p->backups, r->at, r->force, &p->backup, err);
     if (rc != 0)
         return rc;
-    p->db = database_of(p->conf, p->backup, argv[0]);
+    p->db = conf_database_find(p->conf, argv[0], NULL); // two may share a HOST and PARTITION
+    if (!p->db)
+        p->db = backup_database(p->conf, p->backup);
     return read_meta(r, p, err);
 }
 

@@ -180,14 +180,15 @@ static int collect_roles(const struct restore_job *job, struct names *n, struct 
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < job->meta->facts.count; i++) {
         const struct fact *f = &job->meta->facts.list[i];
-        const char *to = strcmp(f->kind, "grant") == 0 ? f->name : NULL;
-        for (const char *more = to; more && (more = strstr(more, " to "));)
-            to = more += 4;
+        const char *to = NULL; // the last of them: the object's name may hold one
+        const char *more = strcmp(f->kind, "grant") == 0 ? strstr(f->name, " to ") : NULL;
+        for (; more; more = strstr(to, " to "))
+            to = more + strlen(" to ");
         if (strcmp(f->kind, "owner") == 0 && strcmp(f->name, "large objects") == 0)
             rc = owners ? names_of_large_objects(n, f->value, err) : 0;
         else if (strcmp(f->kind, "owner") == 0 && owners && *f->value)
             rc = names_add(n, f->value, strlen(f->value), err);
-        else if (to && to != f->name && grants)
+        else if (to && grants)
             rc = names_add_quoted(n, &to, err);
         else if (strcmp(f->kind, "policy") == 0)
             rc = names_of_policy(n, f->value, err);

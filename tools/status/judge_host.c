@@ -63,10 +63,12 @@ int status_judge_hosts(struct status *s, const struct status_look *look, struct 
     s->hosts = calloc(s->count + 1, sizeof(*s->hosts));
     if (!s->hosts)
         return err_errno(err, ENOMEM, "judge the hosts");
+    const char *last = ""; // no HOST is called that
     for (size_t i = 0; i < look->backups.count; i++) {
         const char *host = look->backups.list[i].host;
-        if (s->host_count && strcmp(s->hosts[s->host_count - 1].host, host) == 0)
+        if (strcmp(last, host) == 0)
             continue;
+        last = host;
         struct status_host *h = &s->hosts[s->host_count++];
         *h = (struct status_host){.host = host};
         judge_proof(look, h);

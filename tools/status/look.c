@@ -19,14 +19,8 @@ enum found { FOUND_NOTHING, FOUND_DRILL, FOUND_UNREADABLE };
 
 static enum found read_one(const char *point, const char *path, struct status_drill *out)
 {
-    auto_free char *whole = NULL;
-    if (asprintf(&whole, "%s/%s", point, path) < 0) {
-        whole = NULL;
-        return FOUND_UNREADABLE;
-    }
     struct verified *v = NULL;
-    struct err err;
-    if (verified_read(whole, &v, &err) != 0)
+    if (verified_read_below(point, path, &v, NULL) != 0)
         return FOUND_UNREADABLE;
     bool is_drill = v->pass && strcmp(v->how, "restore") == 0;
     if (is_drill) {

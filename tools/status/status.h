@@ -1,5 +1,5 @@
 // bakfs status from the inside: what there is to know is gathered (look.c), judged (judge.c, pure) and shown (text.c, json.c,
-// metrics.c, html.c). status.c reads the arguments. One thread.
+// metrics.c, html.c). verb.c reads the arguments. One thread.
 //
 // What is judged                                            | level
 // ----------------------------------------------------------|------

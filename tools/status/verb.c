@@ -51,6 +51,7 @@ struct asked {
     bool json, notify;
     unsigned history; // 0: not given
     const char *host, *partition;
+    char host_of_name[BACKUPS_HOST_BYTES]; // where `host` was a NAME
 };
 
 struct seen {
@@ -195,13 +196,12 @@ static int show(const struct conf *conf, const struct seen *seen)
 static int run(const struct conf *conf, struct asked *asked)
 {
     struct err err;
-    char host[BACKUPS_HOST_BYTES];
     const struct conf_database *db =
         asked->host && !asked->partition ? conf_database_find(conf, asked->host, NULL) : NULL;
     if (db) {
-        if (backups_host(db, host, &err) != 0)
+        if (backups_host(db, asked->host_of_name, &err) != 0)
             return cli_fail(VERB, &err, NULL);
-        asked->host = host;
+        asked->host = asked->host_of_name;
         asked->partition = backups_partition(db);
     }
     struct status_look *look = calloc(1, sizeof(*look));

@@ -217,11 +217,8 @@ static int drill_one(struct run *run, const struct conf_database *db, bool due, 
     if (rc)
         return rc;
     const struct backup *b = newest(run, db, &all);
-    if (due && b && !is_due(run, db, &all))
-        rc = 0;
-    else if (due && !b && db->drill_every_ms == 0)
-        rc = 0;
-    else
+    bool wanted = !due || (b ? is_due(run, db, &all) : db->drill_every_ms > 0);
+    if (wanted)
         rc = b ? drill_backup(run, db, b, err) : tell_missing(run, db, host, err);
     backups_done(&all);
     return rc;
@@ -229,11 +226,12 @@ static int drill_one(struct run *run, const struct conf_database *db, bool due, 
 
 // --- All ---
 
-static int find_all(const struct conf *conf, char *const *names, int count,
+// `names` NULL: as many as are configured.
+static int find_all(const struct conf *conf, char *const *names, size_t count,
                     const struct conf_database **out, struct err *err)
 {
-    for (int i = 0; i < count; i++) {
-        out[i] = conf_database_find(conf, names[i], err);
+    for (size_t i = 0; i < count; i++) {
+        out[i] = names ? conf_database_find(conf, names[i], err) : &conf->databases[i];
         if (!out[i])
             return -ENOENT;
     }
@@ -255,16 +253,15 @@ static int drill(struct run *run, const struct conf_database *const *list, size_
     return (rc || stopped) && code == CLI_DONE ? CLI_FAILED : code;
 }
 
-static int run_conf(const struct conf *conf, char *const *names, int count, bool due, bool json)
+static int run_conf(const struct conf *conf, char *const *names, size_t count, bool due, bool json)
 {
     struct err err = {0};
-    size_t wanted = count > 0 ? (size_t)count : conf->database_count;
-    auto_free const struct conf_database **list = calloc(wanted + 1, sizeof(*list));
+    size_t wanted = count > 0 ? count : conf->database_count;
+    auto_free const struct conf_database **list =
+        calloc(wanted + 1, sizeof(struct conf_database *));
     int rc = list ? 0 : err_errno(&err, ENOMEM, "drill");
-    for (size_t i = 0; rc == 0 && count == 0 && i < conf->database_count; i++)
-        list[i] = &conf->databases[i];
     if (rc == 0)
-        rc = find_all(conf, names, count, list, &err);
+        rc = find_all(conf, count > 0 ? names : NULL, wanted, list, &err);
     if (rc == 0 && wanted == 0)
         rc = err_set(&err, ENOENT, "no [database NAME] in the configuration: nothing to drill");
     if (rc)
@@ -302,7 +299,7 @@ int verb_drill(int argc, char **argv)
     struct err err;
     if (conf_load(conf_path, &conf, &err) != 0)
         return cli_fail("bakfs drill", &err, NULL);
-    int code = run_conf(conf, argv + optind, argc - optind, due, json);
+    int code = run_conf(conf, argv + optind, (size_t)(argc - optind), due, json);
     conf_free(conf);
     return code;
 }

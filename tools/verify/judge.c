@@ -81,12 +81,7 @@ static int read_meta(const struct judge_conf *conf, const struct backup *b, stru
     if (!b->meta)
         return verdict_add(v, LOOK_FAIL, err,
                            "unfinished: its META is missing, which bakfs backup writes last");
-    auto_free char *path = NULL;
-    if (asprintf(&path, "%s/%s", conf->point, b->meta) < 0) {
-        path = NULL;
-        return err_errno(err, ENOMEM, "verify");
-    }
-    int rc = meta_read(path, &v->meta, &why);
+    int rc = meta_read_below(conf->point, b->meta, &v->meta, &why);
     if (rc == 0)
         return 0;
     if (rc == -EACCES)

@@ -119,15 +119,10 @@ int mark_write(const char *point, const struct backup *b, const struct mark *m, 
 
 static struct verified *newest_of(const char *point, const struct backup *b)
 {
-    auto_free char *path = NULL;
     struct verified *v = NULL;
-    if (!b->verified_path)
+    if (!b->verified_path || verified_read_below(point, b->verified_path, &v, NULL) != 0)
         return NULL;
-    if (asprintf(&path, "%s/%s", point, b->verified_path) < 0) {
-        path = NULL;
-        return NULL;
-    }
-    return verified_read(path, &v, NULL) == 0 ? v : NULL;
+    return v;
 }
 
 time_t mark_passed(const char *point, const struct backup *b, enum judge_level level)
@@ -146,18 +141,6 @@ bool mark_was_restored(const char *point, const struct backup *b)
 
 // --- Advice ---
 
-static const struct conf_database *configured(const struct conf *conf, const struct backup *b)
-{
-    for (size_t i = 0; i < conf->database_count; i++) {
-        const struct conf_database *db = &conf->databases[i];
-        char host[BACKUPS_HOST_BYTES];
-        if (backups_host(db, host, NULL) == 0 && strcmp(host, b->host) == 0 &&
-            strcmp(backups_partition(db), b->partition) == 0)
-            return db;
-    }
-    return NULL;
-}
-
 static const struct backup *newest_good(const struct backups *all,
                                         bool (*is_bad)(void *ctx, const struct backup *), void *ctx)
 {
@@ -172,7 +155,7 @@ void mark_advise(FILE *out, const struct conf *conf, const struct backup *failed
                  bool (*is_bad)(void *ctx, const struct backup *), void *ctx)
 {
     struct backups all = {.list = NULL};
-    const struct conf_database *db = configured(conf, failed);
+    const struct conf_database *db = backup_database(conf, failed);
     if (backups_load(conf->mount.point, failed->host, failed->partition, BACKUPS_SIZES, &all,
                      NULL) != 0)
         return;

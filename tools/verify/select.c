@@ -25,7 +25,7 @@ static int take_one(struct selection *s, struct backup *b, struct err *err)
             return 0;
     if (s->count == s->room) {
         size_t room = s->room ? 2 * s->room : 32;
-        struct backup **more = reallocarray(s->list, room, sizeof(*more));
+        struct backup **more = reallocarray(s->list, room, sizeof(struct backup *));
         if (!more)
             return err_errno(err, ENOMEM, "choose backups");
         s->list = more;

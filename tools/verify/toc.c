@@ -31,8 +31,9 @@ static bool read_entry(const char *line, size_t len, unsigned *out_id, bool *out
     return *out_table || strncmp(text + at, "BLOBS ", 6) == 0;
 }
 
-bool toc_missing(const char *listing, bool (*has)(void *ctx, const char *name), void *ctx,
-                 char text[TOC_TEXT_BYTES])
+// The first data file of a directory archive that the listing names and that is not there.
+static bool is_missing(const char *listing, bool (*has)(void *ctx, const char *name), void *ctx,
+                       char text[TOC_TEXT_BYTES])
 {
     static const char *const suffixes[] = {"", ".gz", ".lz4", ".zst"};
     for (const char *line = listing; *line;) {
@@ -56,7 +57,8 @@ bool toc_missing(const char *listing, bool (*has)(void *ctx, const char *name), 
     return false;
 }
 
-bool toc_has_data(const char *listing)
+// Does it name data that stands in the archive?
+static bool has_data(const char *listing)
 {
     for (const char *line = listing; *line;) {
         size_t len = strcspn(line, "\n");
@@ -172,9 +174,9 @@ enum toc_outcome toc_look(const char *path, bool is_dir, const char *bindir,
         return TOC_BAD;
     }
     if (!is_dir)
-        return toc_has_data(listing) ? look_at_end(path, text) : TOC_GOOD;
+        return has_data(listing) ? look_at_end(path, text) : TOC_GOOD;
     auto_fd int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return no_listing(text, strerror(errno));
-    return toc_missing(listing, is_in_dir, &fd, text) ? TOC_BAD : TOC_GOOD;
+    return is_missing(listing, is_in_dir, &fd, text) ? TOC_BAD : TOC_GOOD;
 }

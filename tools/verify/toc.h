@@ -18,9 +18,3 @@ enum toc_outcome {
 // `path`: a custom archive, or a directory with toc.dat. `bindir` as [database] bindir, "" : looked for.
 enum toc_outcome toc_look(const char *path, bool is_dir, const char *bindir,
                           char text[TOC_TEXT_BYTES]);
-// Data files of a directory archive that `listing` (of pg_restore -l) names and `has` does not know: the first one's name in
-// `text`. Pure; for toc_look and its tests.
-bool toc_missing(const char *listing, bool (*has)(void *ctx, const char *name), void *ctx,
-                 char text[TOC_TEXT_BYTES]);
-// Does the listing name data that stands in the archive?
-bool toc_has_data(const char *listing);

@@ -98,18 +98,6 @@ static void clear_progress(const struct run *run)
 
 // --- One backup ---
 
-static const struct conf_database *database_of(const struct conf *conf, const struct backup *b)
-{
-    for (size_t i = 0; i < conf->database_count; i++) {
-        char host[BACKUPS_HOST_BYTES];
-        const struct conf_database *db = &conf->databases[i];
-        if (backups_host(db, host, NULL) == 0 && strcmp(host, b->host) == 0 &&
-            strcmp(backups_partition(db), b->partition) == 0)
-            return db;
-    }
-    return NULL;
-}
-
 static int restore(struct run *run, const struct backup *b, struct verdict *v,
                    struct scratch_times *times, struct err *err)
 {
@@ -120,7 +108,7 @@ static int restore(struct run *run, const struct backup *b, struct verdict *v,
                                       .ctx = run};
     int rc = run->scratch ? 0 : scratch_new(&conf, &run->scratch, err);
     if (rc == 0)
-        rc = scratch_run(run->scratch, b, database_of(run->conf, b), v, times, err);
+        rc = scratch_run(run->scratch, b, backup_database(run->conf, b), v, times, err);
     return rc;
 }
 
@@ -144,7 +132,7 @@ static void mark(struct run *run, const struct backup *b, const struct verdict *
 static int look(struct run *run, struct backup *b, struct verdict *v, struct scratch_times *times,
                 struct err *err)
 {
-    const struct conf_database *db = database_of(run->conf, b);
+    const struct conf_database *db = backup_database(run->conf, b);
     const struct judge_conf conf = {.point = run->conf->mount.point,
                                     .level = run->options->level,
                                     .bindir = db ? db->bindir : "",
