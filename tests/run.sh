@@ -23,7 +23,7 @@ packages=(
     # to build
     gcc clang libclang-rt-14-dev libc6-dev meson ninja-build pkg-config git
     libfuse3-dev fuse3 libcurl4-openssl-dev libssl-dev libzstd-dev zlib1g-dev liblzma-dev libxxhash-dev libexpat1-dev libinih-dev libjson-c-dev
-    libpq-dev zlib1g-dev liblzma-dev libsystemd-dev libcmocka-dev
+    libpq-dev libsystemd-dev libcmocka-dev
     # to look at it
     clang-format clang-tidy llvm codespell shellcheck binutils systemd groff-base
     # other tools that open what we wrote, and the reverse

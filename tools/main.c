@@ -11,27 +11,27 @@ static const char help[] =
     "\n"
     "Mounts a bucket of sealed, compressed database backups as a tree of files.\n"
     "\n"
-    "  init      make a key and a configuration\n"
-    "  mount     mount the tree\n"
-    "  umount    unmount it, and wait until everything is stored\n"
-    "  backup    dump a database of the configuration onto the mount\n"
-    "  migrate   back up, run a command, back up, say what changed\n"
-    "  list      show what backups there are\n"
-    "  verify    is what is stored a backup? reads it, or restores it, and compares\n"
-    "  drill     restore the newest backup of each database for trial: how long does it take?\n"
-    "  confirm   is a file in the store, whole? answers by its exit code\n"
-    "  status    is all well? exit code, page, metrics, mail\n"
-    "  doctor    look at everything, say what is wrong and what to type\n"
-    "  keygen    make a key\n"
-    "  prune     remove the backups that no rule keeps, from the store\n"
-    "  restore   restore a backup into a new database, compare, replace\n"
-    "  policy    what a writer, a reader or a pruner must be allowed in the bucket\n"
+    "  init         make a key and a configuration\n"
+    "  mount        mount the tree\n"
+    "  umount       unmount it, and wait until everything is stored\n"
+    "  backup       dump a database of the configuration onto the mount\n"
+    "  list         show what backups there are\n"
+    "  restore      restore a backup into a new database, compare, replace\n"
+    "  verify       is what is stored a backup? reads it, or restores it, and compares\n"
+    "  drill        restore the newest backup of each database for trial: how long does it take?\n"
+    "  migrate      back up, run a command, back up, say what changed\n"
+    "  status       is all well? exit code, page, metrics, mail\n"
     "  notify-test  send a test by every way that failures are told\n"
+    "  prune        remove the backups that no rule keeps, from the store\n"
+    "  policy       what a writer, a reader or a pruner must be allowed in the bucket\n"
+    "  confirm      is a file in the store, whole? answers by its exit code\n"
+    "  doctor       look at everything, say what is wrong and what to type\n"
+    "  keygen       make a key\n"
     "\n"
     "  bakfs VERB --help   the options of a verb, with an example\n"
     "  bakfs --version     the version\n"
     "\n"
-    "Exit codes: 0 done, 1 failed, 2 wrong usage.\n"
+    "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a backup is not what it should be.\n"
     "\n"
     "Example:\n"
     "  bakfs init --store s3://my-backups --mount /mnt/bak && bakfs mount\n"
@@ -43,22 +43,23 @@ static const struct verb {
     int (*run)(int argc, char **argv);
     char *full_name; // argv[0] for the verb
 } verbs[] = {
+    // as people meet them
     {"init", verb_init, (char[]){"bakfs init"}},
     {"mount", verb_mount, (char[]){"bakfs mount"}},
     {"umount", verb_umount, (char[]){"bakfs umount"}},
     {"backup", verb_backup, (char[]){"bakfs backup"}},
-    {"migrate", verb_migrate, (char[]){"bakfs migrate"}},
     {"list", verb_list, (char[]){"bakfs list"}},
+    {"restore", verb_restore, (char[]){"bakfs restore"}},
     {"verify", verb_verify, (char[]){"bakfs verify"}},
     {"drill", verb_drill, (char[]){"bakfs drill"}},
-    {"confirm", verb_confirm, (char[]){"bakfs confirm"}},
+    {"migrate", verb_migrate, (char[]){"bakfs migrate"}},
     {"status", verb_status, (char[]){"bakfs status"}},
+    {"notify-test", verb_notify_test, (char[]){"bakfs notify-test"}},
+    {"prune", verb_prune, (char[]){"bakfs prune"}},
+    {"policy", verb_policy, (char[]){"bakfs policy"}},
+    {"confirm", verb_confirm, (char[]){"bakfs confirm"}},
     {"doctor", verb_doctor, (char[]){"bakfs doctor"}},
     {"keygen", verb_keygen, (char[]){"bakfs keygen"}},
-    {"prune", verb_prune, (char[]){"bakfs prune"}},
-    {"restore", verb_restore, (char[]){"bakfs restore"}},
-    {"policy", verb_policy, (char[]){"bakfs policy"}},
-    {"notify-test", verb_notify_test, (char[]){"bakfs notify-test"}},
 };
 enum { VERBS = sizeof(verbs) / sizeof(verbs[0]) };
 

@@ -12,9 +12,9 @@
 static const char help[] =
     "Usage: bakfs backup NAME [--json] [-c CONF]\n"
     "\n"
-    "Dumps the database of [database NAME] onto the mount: the dump, its schema and the globals "
-    "of\n"
-    "its cluster, and last META, which says what a restored copy must hold, all of one snapshot.\n"
+    "Dumps the database of [database NAME] onto the mount: the dump, its schema and the globals\n"
+    "of its cluster, and last META, which says what a restored copy must hold, all of one\n"
+    "snapshot.\n"
     "Each file is asked for in the store before it counts. When anything fails nothing is left\n"
     "that could be taken for a backup; [notify] tells people, and the exit code is 1.\n"
     "\n"

@@ -10,12 +10,12 @@
 static const char help[] =
     "Usage: bakfs notify-test [-c CONF]\n"
     "\n"
-    "Sends a test by every way that [notify] has: mail, webhook, command, heartbeat. A line for "
-    "each\n"
-    "says whether it went out. Exit code 0: all of them did; 1: at least one did not, or there is "
-    "none.\n"
+    "Sends a test by every way that [notify] has: mail, webhook, command, heartbeat. A line for\n"
+    "each says whether it went out.\n"
     "\n"
-    "  -c, --conf CONF   the configuration\n"
+    "  -c, --conf    the configuration\n"
+    "\n"
+    "Exit codes: 0 all of them did, 1 at least one did not, or there is none; 2 wrong usage.\n"
     "\n"
     "Example:\n"
     "  bakfs notify-test\n";

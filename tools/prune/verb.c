@@ -30,7 +30,7 @@ static const char help[] =
     "  -n, --dry-run        decides the same, and removes nothing\n"
     "  -y, --yes            does not ask\n"
     "  --json               an object: now, backups, and what was decided on each\n"
-    "  -c, --conf CONF      the configuration; [store] prune_profile has the credentials\n"
+    "  -c, --conf           the configuration; [store] prune_profile has the credentials\n"
     "\n"
     "A rule counts good backups only: those of bakfs that are finished (META is there), those\n"
     "copied in that do not stop short, and none whose newest verification failed. Others go when\n"

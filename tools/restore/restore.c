@@ -18,8 +18,8 @@
 #define VERB "bakfs restore"
 
 static const char help[] =
-    "Usage: bakfs restore BACKUP [--at TIME] [--to CONNINFO] [--into DB | --replace] [--table "
-    "T]...\n"
+    "Usage: bakfs restore BACKUP [--at TIME] [--to CONNINFO] [--into DB | --replace]\n"
+    "                     [--table T]... [--dry-run] [--yes] [-c CONF]\n"
     "\n"
     "Restores a backup into a new database, reading it through the mount, and compares what is\n"
     "there then with what was there when it was made: PASS or FAIL is the last line. Without\n"
@@ -43,7 +43,7 @@ static const char help[] =
     "      --force         also a backup that is not good, problems that were found, and\n"
     "                      --replace after a comparison that failed\n"
     "  -y, --yes           do not ask\n"
-    "  -c, --conf CONF     the configuration; none is needed for a path and --to\n"
+    "  -c, --conf          the configuration; none is needed for a path and --to\n"
     "\n"
     "Exit codes: 0 PASS; 1 it failed, and nothing is left of it; 2 wrong usage, or not confirmed;\n"
     "3 it was restored, but differs from what was backed up (the new database is kept).\n"

@@ -32,12 +32,16 @@ wants 2
 says err "Usage: bakfs VERB"
 wants 0 help
 wants 0 --help
+says out "3 a backup is not what it should be"
+[ "$(grep -E '^  [a-z-]+  ' out | sed -E 's/^(  [a-z-]+ +).*/\1/' | awk '{print length}' | sort -u | wc -l)" = 1 ] ||
+    fail "the columns of bakfs help"
 wants 0 --version
 grep -Eqx 'bakfs [0-9]+\.[0-9]+\.[0-9]+' out || fail "version"
 for verb in init umount backup migrate list confirm status keygen doctor notify-test restore verify drill prune policy; do
     wants 0 "$verb" --help
     says out "Usage: bakfs $verb"
     says out "Example"
+    awk 'length($0) > 93' out | grep -q . && fail "bakfs $verb --help is too wide"
     cp out help.1
     wants 0 help "$verb"
     cmp out help.1
