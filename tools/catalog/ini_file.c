@@ -182,8 +182,7 @@ struct reader {
     ini_file_handler *handler;
     void *ctx;
     struct sha256 *sum;
-    char *line;
-    size_t room;
+    char *line;       // INI_FILE_LINE_BYTES and a zero byte
     int number;       // of the line
     bool end_is_next; // the line before was [end]
     bool ended;       // its digest holds
@@ -238,26 +237,28 @@ static void judge_line(struct reader *r, size_t len)
     r->end_is_next = strcmp(line, "[end]\n") == 0;
 }
 
-// As fgets.
+// As fgets. What never ends a line is not read to its end: anybody may have written it.
 static char *next_line(char *out, int room, void *stream)
 {
     struct reader *r = stream;
+    size_t len = 0;
     if (r->failed)
         return NULL;
     errno = 0;
-    ssize_t len = getline(&r->line, &r->room, r->file);
-    if (len < 0) {
-        if (ferror(r->file) || errno == ENOMEM) {
-            err_errno(&r->error, errno ? errno : EIO, "read %s", r->path);
-            r->failed = true;
-        }
-        return NULL;
+    for (int c = 0; c != '\n' && len < INI_FILE_LINE_BYTES && (c = getc_unlocked(r->file)) != EOF;)
+        r->line[len++] = (char)c;
+    if (ferror(r->file)) {
+        err_errno(&r->error, errno ? errno : EIO, "read %s", r->path);
+        r->failed = true;
     }
-    r->number++;
-    judge_line(r, (size_t)len);
-    if (r->failed || len >= room)
+    if (len == 0 || r->failed)
         return NULL;
-    memcpy(out, r->line, (size_t)len + 1);
+    r->line[len] = '\0';
+    r->number++;
+    judge_line(r, len);
+    if (r->failed || len >= (size_t)room)
+        return NULL;
+    memcpy(out, r->line, len + 1);
     return out;
 }
 
@@ -310,14 +311,15 @@ int ini_file_read(const char *path, ini_file_handler *handler, void *ctx, struct
     if (!file)
         return err_errno(err, errno, "read %s", path);
     auto_type(sha256) struct sha256 *sum = sha256_new();
-    struct reader r = {.file = file, .path = path, .handler = handler, .ctx = ctx, .sum = sum};
-    if (sum) {
+    auto_free char *line = malloc(INI_FILE_LINE_BYTES + 1);
+    struct reader r = {
+        .file = file, .path = path, .handler = handler, .ctx = ctx, .sum = sum, .line = line};
+    if (sum && line) {
         parse(&r);
     } else {
         err_errno(&r.error, ENOMEM, "read %s", path);
         r.failed = true;
     }
-    free(r.line);
     fclose(file);
     return r.failed ? err_copy(err, &r.error) : 0;
 }

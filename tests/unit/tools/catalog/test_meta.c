@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -211,6 +213,25 @@ static int refused(struct err *err)
     return rc;
 }
 
+static long peak_kib(void)
+{
+    struct rusage used;
+    assert_int_equal(getrusage(RUSAGE_SELF, &used), 0);
+    return used.ru_maxrss;
+}
+
+// Whoever may write to the store may put one there: it is not read into memory.
+static void line_without_end(void **state)
+{
+    (void)state;
+    struct err err;
+    long before = peak_kib();
+    put("[meta]\n", 7);
+    assert_int_equal(truncate(path, (off_t)1 << 30), 0);
+    assert_int_equal(refused(&err), -EUCLEAN);
+    assert_true(peak_kib() - before < 64 << 10);
+}
+
 static void torn_or_edited(void **state)
 {
     (void)state;
@@ -339,8 +360,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_of_it),      cmocka_unit_test(odd_text),
-        cmocka_unit_test(long_lines),     cmocka_unit_test(torn_or_edited),
-        cmocka_unit_test(made_by_others), cmocka_unit_test(verified),
+        cmocka_unit_test(long_lines),     cmocka_unit_test(line_without_end),
+        cmocka_unit_test(torn_or_edited), cmocka_unit_test(made_by_others),
+        cmocka_unit_test(verified),
     };
     if (temp_dir_make(&dir) != 0)
         return 1;
