@@ -82,3 +82,20 @@ class WhileItIsMade(Verified):
         self.assertFalse([m for m in self.marks() if "041500Z" in m])
         put_file(meta, [text])
         self.bakfs("verify", "--all", "--quick")
+
+
+@only("front")
+class WhileTheStoreIsWrong(Verified):
+    def test_a_store_that_does_not_serve_damages_nothing(self):
+        """The bucket is not where it was, its certificate is not the right one: no word about any backup."""
+        self.ready()
+        self.put({".dump": pg_dump(5000)})
+        self.bakfs("verify", "--full", "--all")
+        for op in ("HeadObject", "GetObject"):
+            self.mounted.restart()
+            self.store.front.fail("400", times=None, op=op)
+            said = self.bakfs("verify", "--full", code=1)
+            self.assertNotIn("damaged", said)
+            self.store.front.heal()
+        self.assertEqual([m[-4:] for m in self.marks()], ["PASS"])
+        self.bakfs("verify", "--full")

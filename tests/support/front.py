@@ -14,6 +14,7 @@ Requests and answers pass byte for byte, the Host header too, so that signatures
 
 What can be done to a request:
     "500" "503"   answered so by the front, not forwarded (503 is SlowDown)
+    "400"         the same, and final: NoSuchBucket, as of a store that is set up wrong
     "reset"       the line breaks before it is forwarded
     "lost"        forwarded, and the line breaks when the server's answer is there
     "hang"        never forwarded, never answered
@@ -302,8 +303,9 @@ class Front:
         if callable(action):
             if not fault.answered:
                 action(request)
-        elif action in ("500", "503"):
-            text = answer(500, "InternalError") if action == "500" else answer(503, "SlowDown")
+        elif action in ("400", "500", "503"):
+            code = {"400": "NoSuchBucket", "500": "InternalError", "503": "SlowDown"}[action]
+            text = answer(int(action), code)
             client.sock.sendall(without_body(text) if request.method == "HEAD" else text)
             return True
         elif action == "reset":
@@ -409,7 +411,7 @@ class Front:
 
 def answer(status, code):
     text = (ERROR % code).encode()
-    words = {412: "Precondition Failed", 404: "Not Found", 500: "Internal Server Error", 503: "Slow Down"}
+    words = {400: "Bad Request", 412: "Precondition Failed", 404: "Not Found", 500: "Internal Server Error", 503: "Slow Down"}
     head = "HTTP/1.1 %d %s\r\nContent-Type: application/xml\r\nContent-Length: %d\r\n\r\n" % (status, words[status], len(text))
     return head.encode() + text
 

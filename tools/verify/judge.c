@@ -7,6 +7,7 @@
 #include "tools/verify/toc.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -88,7 +89,12 @@ static int read_meta(const struct judge_conf *conf, const struct backup *b, stru
         v->no_identity = true;
     if (rc == -EACCES && conf->level == JUDGE_QUICK)
         return verdict_add(v, LOOK_PASS, err, "META was not read");
-    bool bad = rc == -EUCLEAN || rc == -EIO;
+    bool bad = rc == -EUCLEAN;
+    if (rc == -EIO) {
+        char path[PATH_MAX];
+        snprintf(path, sizeof(path), "%s/%s", conf->point, b->meta);
+        bad = look_is_served(path);
+    }
     if (rc == -EUCLEAN && !b->ours) // whatever it is that people put there
         return verdict_add(v, LOOK_PASS, err, "%s", why.text);
     return verdict_add(v, bad ? LOOK_FAIL : LOOK_CANNOT, err, "META cannot be read: %s", why.text);

@@ -37,11 +37,37 @@ __attribute__((format(printf, 3, 4))) static void found(struct look *l, enum loo
     va_end(args);
 }
 
+// 0, or an errno.
+static int ask(const char *path, const char *name, char out[VALUE_BYTES])
+{
+    ssize_t len = getxattr(path, name, out, VALUE_BYTES - 1);
+    if (len < 0)
+        return errno;
+    out[len] = '\0';
+    return 0;
+}
+
+// EIO may be the store's too, which serves nothing (a bucket that is gone, a certificate that does not hold): then it says
+// nothing of the backup. What is damaged at its ends the daemon calls so; what is damaged inside has a digest at its end.
+bool look_is_served(const char *path)
+{
+    char value[VALUE_BYTES];
+    if (ask(path, "user.bakfs.state", value) != 0)
+        return false;
+    if (strcmp(value, "damaged") == 0)
+        return true;
+    int code = ask(path, "user.bakfs.digest", value);
+    return code == 0 || code == EACCES;
+}
+
 // What an errno of the mount says of the backup: only EIO is a judgement of it (fs/errmap.h). All else is about us, the
 // network, or the daemon.
 static void found_error(struct look *l, int code)
 {
-    if (code == EIO) {
+    if (code == EIO && !look_is_served(l->path)) {
+        found(l, LOOK_CANNOT,
+              "the store does not serve it (the daemon's log says why: journalctl -t bakfs)");
+    } else if (code == EIO) {
         found(l, LOOK_FAIL,
               "damaged: what is stored does not authenticate or is cut (the daemon's log says "
               "where: journalctl -t bakfs)");
@@ -60,16 +86,6 @@ static void found_error(struct look *l, int code)
     } else {
         found(l, LOOK_CANNOT, "%s", strerror(code));
     }
-}
-
-// 0, or an errno.
-static int ask(const char *path, const char *name, char out[VALUE_BYTES])
-{
-    ssize_t len = getxattr(path, name, out, VALUE_BYTES - 1);
-    if (len < 0)
-        return errno;
-    out[len] = '\0';
-    return 0;
 }
 
 static bool judge_state(struct look *l, const char *state)

@@ -42,3 +42,5 @@ struct look_run { // of all looks of a run
 
 void look_at(struct look *, struct look_run *);
 void look_done(struct look *);
+// Is an EIO from this file a word about it, and not about the store?
+bool look_is_served(const char *path);
