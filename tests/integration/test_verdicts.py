@@ -50,6 +50,19 @@ class Verdicts(RestoreCase):
         said = self.restore("orders", "--yes", into="another", code=3)
         self.assertIn("FAIL  table public.less: missing", said)
 
+    def test_sql_that_no_restore_takes_is_not_made(self):
+        self.make_database("orders", SHOP)
+        for options, good in (("--create", False), ("-v -c", False), ("--clean --if-exists", True)):
+            self.ready(self.sections(format="plain", dump_options=options))
+            said = self.bakfs("backup", "orders", code=0 if good else 1)
+            self.assertEqual("in the plain format makes SQL that cannot be restored" in said, not good, said)
+        self.restore("orders", "--yes", into="other")
+
+    def test_nothing_at_all_is_not_well(self):
+        self.ready()
+        said = self.bakfs("status", code=1)
+        self.assertIn("Not well: there is no backup at all", said)
+
 
 @only("dir")
 class WhileItIsMade(Verified):

@@ -282,6 +282,28 @@ static int count(struct pg_making *p, struct err *err)
     return counting_begin(&p->session, &p->server, how, workers, &p->counting, err);
 }
 
+// Such SQL drops or makes what a new database has not: no restore takes it.
+static int check_options(const struct pg_making *p, struct err *err)
+{
+    bool clean = false, if_exists = false, create = false;
+    for (const char *word = p->db->dump_options; *word; word += strcspn(word, " \t")) {
+        word += strspn(word, " \t");
+        size_t len = strcspn(word, " \t");
+        clean |= (len == 2 && strncmp(word, "-c", len) == 0) ||
+                 (len == 7 && strncmp(word, "--clean", len) == 0);
+        create |= (len == 2 && strncmp(word, "-C", len) == 0) ||
+                  (len == 8 && strncmp(word, "--create", len) == 0);
+        if_exists |= len == 11 && strncmp(word, "--if-exists", len) == 0;
+    }
+    if (p->db->format != CONF_FORMAT_PLAIN || (!create && (!clean || if_exists)))
+        return 0;
+    return err_set(err, EINVAL,
+                   "[database %s] dump_options: %s in the plain format makes SQL that cannot be "
+                   "restored into a new database: leave it out%s",
+                   p->db->name, create ? "--create" : "--clean",
+                   create ? "" : ", or add --if-exists");
+}
+
 // The dump is there. Counting goes on as long as nobody waits for us.
 static int end_counting(struct pg_making *p, struct err *err)
 {
@@ -344,7 +366,9 @@ static int dump(struct pg_making *p, struct err *err)
 
 static int run(struct pg_making *p, struct err *err)
 {
-    int rc = session_open(&p->server, p->m->job->verb, &p->session, err);
+    int rc = check_options(p, err);
+    if (rc == 0)
+        rc = session_open(&p->server, p->m->job->verb, &p->session, err);
     if (rc == 0)
         rc = find_tools(p, err);
     if (rc == 0)

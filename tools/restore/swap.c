@@ -121,7 +121,8 @@ int swap_names(const struct pg_server *server, const struct swap *s, size_t *out
 {
     struct pg *pg = NULL;
     bool connectable = true, subscribed = false;
-    int rc = database_admin(server, "restore", &pg, err);
+    int rc = process_stop_asked() ? err_set(err, EINTR, "stopped before it") : 0;
+    rc = rc ? rc : database_admin(server, "restore", &pg, err);
     rc = rc ? rc : facts_of(pg, s->name, &connectable, &subscribed, err);
     rc = rc ? rc : properties_copy(pg, s->name, s->made, notes, err);
     if (rc == 0) {

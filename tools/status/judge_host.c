@@ -100,6 +100,12 @@ bool status_judge_daemon(struct status *s, const struct status_look *look)
                            (int)(type ? type - look->mount.text : (long)strlen(look->mount.text)),
                            look->mount.text);
     }
+    // a bucket that somebody emptied looks so
+    if (s->count == 0 && !look->host &&
+        !status_note(
+            &s->notes, STATUS_BAD, "bakfs list",
+            "there is no backup at all, and no [database] here says which there should be"))
+        return false;
     if (look->daemon_err.code)
         return status_note(&s->notes, STATUS_BAD, "bakfs doctor",
                            "the daemon does not say how it is: %s", look->daemon_err.text);

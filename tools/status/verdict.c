@@ -97,9 +97,7 @@ int status_write_verdict(struct status *s, struct err *err)
     if (!out)
         return err_errno(err, ENOMEM, "judge the backups");
     const char *note = first_note(s, s->level);
-    if (s->level == STATUS_OK && s->count == 0)
-        fprintf(out, "There is no backup yet, and no database is configured.");
-    else if (s->level == STATUS_OK)
+    if (s->level == STATUS_OK)
         fprintf(out, "All is well: %zu database%s, each with a good backup in time.", s->count,
                 s->count == 1 ? "" : "s");
     else if (s->level == STATUS_BAD && s->bad)

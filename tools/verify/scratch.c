@@ -202,6 +202,7 @@ static bool is_about_server(int rc, const char *text)
                                         "too many connections",
                                         "Connection timed out",
                                         "Transport endpoint",
+                                        "Software caused connection abort",
                                         "Connection refused",
                                         "could not extend file",
                                         "permission denied",

@@ -100,8 +100,8 @@ static char *read_listing(int fd)
 static bool is_about_us(const char *line)
 {
     return strstr(line, strerror(ETIMEDOUT)) || strstr(line, strerror(EACCES)) ||
-           strstr(line, strerror(ENOTCONN)) || strstr(line, strerror(ENOMEM)) ||
-           strstr(line, "unsupported version");
+           strstr(line, strerror(ENOTCONN)) || strstr(line, strerror(ECONNABORTED)) ||
+           strstr(line, strerror(ENOMEM)) || strstr(line, "unsupported version");
 }
 
 static enum toc_outcome list(const char *tool, const char *path, char **out,
