@@ -19,11 +19,26 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 
 # The first process of it: makes the file system, then waits for its standard input to end, and reaps. When it goes, all go.
 FIRST = r"""
-import os, signal, subprocess, sys
+import ctypes, os, signal, subprocess, sys
 work, top, bakfs, name = sys.argv[1:]
 def run(*words):
     subprocess.run(words, check=True)
+def keep_mounts_inside(): # of / and all below it; the root of a chroot is no mount, so from the one above it
+    libc, old, away = ctypes.CDLL(None, use_errno=True), os.open("/", os.O_RDONLY), work + "/away"
+    os.mkdir(away)
+    os.chdir("/")
+    os.chroot(away)
+    for _ in range(64):
+        os.chdir("..")
+    os.chroot(".")
+    MS_REC, MS_PRIVATE = 1 << 14, 1 << 18
+    if libc.mount(None, b"/", None, ctypes.c_ulong(MS_REC | MS_PRIVATE), None) != 0:
+        raise OSError(ctypes.get_errno(), "make the mounts private")
+    os.fchdir(old)
+    os.chroot(".")
+    os.close(old)
 root = work + "/root"
+keep_mounts_inside()
 with open("/proc/self/mounts") as f: # copies of others' mounts would keep their daemons alive
     for line in f.readlines():
         if line.split()[2].startswith("fuse"):
@@ -145,7 +160,7 @@ class Machine:
         self.work = tempfile.mkdtemp(prefix="bakfs-machine-")
         self.doors, self.net = [], ["--net"] if alone else []
         self.first = subprocess.Popen(
-            ["unshare", "-m", "-u", "-p", "-f", *self.net, "--kill-child", "--propagation", "private", "/usr/bin/python3", "-c", FIRST,
+            ["unshare", "-m", "-u", "-p", "-f", *self.net, "--kill-child", "--propagation", "unchanged", "/usr/bin/python3", "-c", FIRST,
              self.work, str(TOP), mount.BAKFS, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         if self.first.stdout.readline() != b"ready\n":
             self.close()
