@@ -3,8 +3,8 @@
 #include "backend/base/nearest.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
-#include <stdint.h>
 #include <string.h>
 
 int cli_fail(const char *verb, const struct err *err, const char *hint)
@@ -34,6 +34,13 @@ int cli_help(const char *help)
     return cli_finish("bakfs", CLI_DONE);
 }
 
+void cli_warn(const char *verb, const char *sentence)
+{
+    fprintf(stderr, "%s: warning: ", verb);
+    cli_print_safe(stderr, sentence);
+    fputc('\n', stderr);
+}
+
 int cli_finish(const char *verb, int code)
 {
     errno = 0;
@@ -49,6 +56,27 @@ void cli_print_safe(FILE *out, const char *text)
         bool control = (unsigned char)*p < 0x20 || *p == 0x7f;
         fputc(control ? '?' : *p, out);
     }
+}
+
+void cli_size_text(uint64_t bytes, char out[32])
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    size_t unit = 0;
+    double shown = (double)bytes;
+    for (; shown >= 1023.5 && unit + 1 < sizeof(units) / sizeof(units[0]); unit++)
+        shown /= 1024;
+    snprintf(out, 32, unit == 0 || shown >= 99.95 ? "%.0f %s" : "%.1f %s", shown, units[unit]);
+}
+
+void cli_took_text(uint64_t ms, char out[32])
+{
+    uint64_t s = ms / 1000;
+    if (s < 60)
+        snprintf(out, 32, "%" PRIu64 ".%" PRIu64 " s", s, ms % 1000 / 100);
+    else if (s < 3600)
+        snprintf(out, 32, "%" PRIu64 " min %" PRIu64 " s", s / 60, s % 60);
+    else
+        snprintf(out, 32, "%" PRIu64 " h %" PRIu64 " min", s / 3600, s % 3600 / 60);
 }
 
 size_t cli_utf8(const char *text)

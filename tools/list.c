@@ -251,16 +251,6 @@ static void age_text(int64_t s, char *out, size_t room)
         snprintf(out, room, "%" PRId64 "d", s / 86400);
 }
 
-static void size_text(uint64_t n, char *out, size_t room)
-{
-    static const char units[] = "BKMGTPE";
-    size_t unit = 0;
-    double shown = (double)n;
-    for (; shown >= 1023.5 && unit + 1 < strlen(units); unit++)
-        shown /= 1024;
-    snprintf(out, room, unit == 0 || shown >= 99.95 ? "%.0f%c" : "%.1f%c", shown, units[unit]);
-}
-
 static void print_cell(const char *text, size_t width)
 {
     cli_print_safe(stdout, text);
@@ -281,18 +271,18 @@ static void print_table(const struct list *list)
     print_cell("DATE", 10);
     print_cell("PARTITION", partition);
     print_cell("FILE", file);
-    printf("%7s  %7s  %5s  %-8s  %s\n", "SIZE", "STORED", "AGE", "VERIFIED", "COMPLETE");
+    printf("%9s  %9s  %5s  %-8s  %s\n", "SIZE", "STORED", "AGE", "VERIFIED", "COMPLETE");
     for (size_t i = 0; i < list->count; i++) {
         const struct row *row = &list->rows[i];
         char size[32], stored[32], age[32];
-        size_text(row->size, size, sizeof(size));
-        size_text(row->stored, stored, sizeof(stored));
+        cli_size_text(row->size, size);
+        cli_size_text(row->stored, stored);
         age_text(age_s(row), age, sizeof(age));
         print_cell(row->host, host);
         print_cell(row->date, 10);
         print_cell(row->partition, partition);
         print_cell(row->file, file);
-        printf("%7s  %7s  %5s  %-8s  ", size, stored, age, verified_word(row));
+        printf("%9s  %9s  %5s  %-8s  ", size, stored, age, verified_word(row));
         cli_print_safe(stdout, is_incomplete(row) ? "NO" : row->complete);
         putchar('\n');
     }
@@ -380,10 +370,6 @@ static bool host_is_there(const struct list *list)
 static int list_mount(const struct conf *conf, struct list *list, bool json)
 {
     struct err err;
-    if (!*conf->mount.point) {
-        err_set(&err, EINVAL, "no mount point: set [mount] point in the configuration");
-        return cli_fail("bakfs list", &err, NULL);
-    }
     list->point = conf->mount.point;
     if (load(list, &err) != 0)
         return cli_fail("bakfs list", &err, NULL);

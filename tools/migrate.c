@@ -57,9 +57,7 @@ static void say(const char *text)
 static void warn(void *ctx, const char *text)
 {
     (void)ctx;
-    char line[ERR_TEXT_BYTES + 128];
-    snprintf(line, sizeof(line), "warning: %s", text);
-    say(line);
+    cli_warn(PREFIX, text);
 }
 
 static int print_changes(const struct facts *then, const struct facts *now, int version_then,

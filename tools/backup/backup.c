@@ -30,14 +30,14 @@ static const char help[] =
 
 static void print_text(const struct conf_database *db, const struct backup_made *made)
 {
-    char size[32], stored[32];
-    backup_size_text(made->size, size);
-    backup_size_text(made->stored, stored);
+    char size[32], stored[32], took[32];
+    cli_took_text(made->duration_ms, took);
+    cli_size_text(made->size, size);
+    cli_size_text(made->stored, stored);
     cli_print_safe(stdout, db->name);
     fputs(": ", stdout);
     cli_print_safe(stdout, made->dump);
-    printf(": %s, %s stored, in %.1f s; to restore it: bakfs restore ", size, stored,
-           (double)made->duration_ms / 1000);
+    printf(": %s, %s stored, in %s; to restore it: bakfs restore ", size, stored, took);
     cli_print_safe(stdout, db->name);
     printf(" --at %s --into ", made->stamp);
     cli_print_safe(stdout, db->name);

@@ -6,7 +6,6 @@
 #include "tools/cli.h"
 #include "tools/notify/notify.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -17,16 +16,6 @@ struct run {
     bool terminal, shown;
     char warnings[4096]; // lines
 };
-
-void backup_size_text(uint64_t bytes, char out[32])
-{
-    static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB"};
-    size_t unit = 0;
-    double shown = (double)bytes;
-    for (; shown >= 1023.5 && unit + 1 < sizeof(units) / sizeof(units[0]); unit++)
-        shown /= 1024;
-    snprintf(out, 32, unit ? "%.1f %s" : "%.0f %s", shown, units[unit]);
-}
 
 static void clear_line(struct run *r)
 {
@@ -41,7 +30,7 @@ static void progress(void *ctx, const char *stage, uint64_t bytes)
     if (!r->terminal)
         return;
     char size[32];
-    backup_size_text(bytes, size);
+    cli_size_text(bytes, size);
     fprintf(stderr, "\r\033[K%s: %s%s%s", r->prefix, stage, bytes ? ": " : "", bytes ? size : "");
     r->shown = true;
 }
@@ -50,9 +39,7 @@ static void warn(void *ctx, const char *text)
 {
     struct run *r = ctx;
     clear_line(r);
-    fprintf(stderr, "%s: warning: ", r->prefix);
-    cli_print_safe(stderr, text);
-    fputc('\n', stderr);
+    cli_warn(r->prefix, text);
     size_t used = strlen(r->warnings);
     snprintf(r->warnings + used, sizeof(r->warnings) - used, "warning: %.700s\n", text);
 }
@@ -61,11 +48,8 @@ static void warn(void *ctx, const char *text)
 static void send_notice(const struct conf *conf, const struct run *r, const struct notice *notice)
 {
     struct err err = {0};
-    if (notify_send(conf, notice, &err) == 0)
-        return;
-    fprintf(stderr, "%s: warning: nobody was told: ", r->prefix);
-    cli_print_safe(stderr, err.text);
-    fputc('\n', stderr);
+    if (notify_send(conf, notice, &err) != 0)
+        cli_warn(r->prefix, err.text);
 }
 
 // "The newest good backup of it is ...", for whoever reads of a failure at night.
@@ -108,12 +92,13 @@ static void tell_failure(const struct conf *conf, const struct conf_database *db
 static void tell_success(const struct conf *conf, const struct conf_database *db, struct run *r,
                          const struct backup_made *made)
 {
-    char size[32], stored[32], summary[512], body[sizeof(r->warnings) + 1024];
+    char size[32], stored[32], took[32], summary[512], body[sizeof(r->warnings) + 1024];
     clear_line(r);
-    backup_size_text(made->size, size);
-    backup_size_text(made->stored, stored);
-    snprintf(summary, sizeof(summary), "%s, %s stored, in %" PRIu64 " s%s", size, stored,
-             made->duration_ms / 1000, *r->warnings ? ", with warnings" : "");
+    cli_size_text(made->size, size);
+    cli_size_text(made->stored, stored);
+    cli_took_text(made->duration_ms, took);
+    snprintf(summary, sizeof(summary), "%s, %s stored, in %s%s", size, stored, took,
+             *r->warnings ? ", with warnings" : "");
     snprintf(body, sizeof(body),
              "%.400s\n\nTo look at it, or restore it:\n"
              "  bakfs restore %s --at %s --into %s_restored\n%s",

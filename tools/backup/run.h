@@ -10,5 +10,3 @@
 // `verb`: "backup" or "migrate". A failure is told already: on stderr, and by notice. -errno.
 int backup_run(const struct conf *, const struct conf_database *, const char *verb,
                struct backup_made *out);
-// "734.0 MiB"
-void backup_size_text(uint64_t bytes, char out[32]);

@@ -87,7 +87,6 @@ int prune_remove(struct store *, struct prune_backup *, struct err *err);
 
 // --- What it says ---
 
-void prune_bytes_text(uint64_t bytes, char out[32]);
 const char *prune_ending(uint64_t n); // "s", or "" of one
 void prune_print_decisions(const struct prune_list *);
 void prune_print_sum(const struct prune_list *, const struct prune_plan *, bool dry_run);

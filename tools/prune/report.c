@@ -6,16 +6,6 @@
 
 #define VERB "bakfs prune"
 
-void prune_bytes_text(uint64_t bytes, char out[32])
-{
-    static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB"};
-    double n = (double)bytes;
-    size_t unit = 0;
-    for (; n >= 999.5 && unit + 1 < sizeof(units) / sizeof(units[0]); unit++)
-        n /= 1000;
-    snprintf(out, 32, n < 10 && unit ? "%.1f %s" : "%.0f %s", n, units[unit]);
-}
-
 static void time_text(time_t when, char out[32])
 {
     struct tm tm;
@@ -28,7 +18,7 @@ static void print_line(const struct prune_backup *b)
 {
     char when[32], size[32];
     time_text(b->item.when, when);
-    prune_bytes_text(b->bytes, size);
+    cli_size_text(b->bytes, size);
     printf("%-4s %s %8s  ", b->item.keep ? "keep" : "go", when, size);
     cli_print_safe(stdout, b->path);
     printf("  (%s)\n", b->item.why);
@@ -48,7 +38,7 @@ const char *prune_ending(uint64_t n)
 void prune_print_sum(const struct prune_list *all, const struct prune_plan *plan, bool dry_run)
 {
     char size[32];
-    prune_bytes_text(plan->go_bytes, size);
+    cli_size_text(plan->go_bytes, size);
     printf("%zu backup%s stay%s; %zu backup%s %s: %s in %" PRIu64 " object%s and version%s\n",
            plan->keep, prune_ending(plan->keep), plan->keep == 1 ? "s" : "", plan->go,
            prune_ending(plan->go), plan->go == 1 ? "goes" : "go", size, plan->go_pieces,

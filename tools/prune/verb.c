@@ -61,7 +61,7 @@ static int ask(const struct prune_plan *plan)
     char size[32], answer[16] = "";
     if (!isatty(STDIN_FILENO))
         return cli_usage(VERB, "nobody can be asked here: --yes, or --dry-run to look only");
-    prune_bytes_text(plan->go_bytes, size);
+    cli_size_text(plan->go_bytes, size);
     fflush(stdout);
     fprintf(stderr, "Remove %zu backup%s (%s) for good? yes or no: ", plan->go,
             prune_ending(plan->go), size);
@@ -114,11 +114,8 @@ static void tell(const struct conf *conf, const struct options *o, bool pass, co
         .summary = summary,
         .body = pass ? NULL : "Nothing is lost by it. What to type:\n  bakfs prune --dry-run ...\n",
     };
-    if (notify_send(conf, &notice, &err) != 0) {
-        fprintf(stderr, VERB ": warning: nobody was told: ");
-        cli_print_safe(stderr, err.text);
-        fputc('\n', stderr);
-    }
+    if (notify_send(conf, &notice, &err) != 0)
+        cli_warn(VERB, err.text);
 }
 
 // --- The verb ---

@@ -1,5 +1,4 @@
 // What `bakfs restore` will do: which backup, where to, under which name.
-#include "backend/base/num.h"
 #include "backend/base/scope.h"
 #include "tools/catalog/when.h"
 #include "tools/cli.h"
@@ -8,7 +7,6 @@
 #include "tools/restore/verb.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -280,12 +278,12 @@ static void print_backup(const struct plan *p, time_t now)
                  when);
         line("verified", text);
     }
-    char version[32] = "";
+    char version[32] = "", size[32];
     if (p->meta && p->meta->server_version)
         snprintf(version, sizeof(version), ", PostgreSQL %d.%d", p->meta->server_version / 10000,
                  p->meta->server_version % 10000);
-    snprintf(text, sizeof(text), "%.1f MiB, %s%s", (double)p->source.bytes / (double)MIB,
-             kinds[p->source.kind], version);
+    cli_size_text(p->source.bytes, size);
+    snprintf(text, sizeof(text), "%s, %s%s", size, kinds[p->source.kind], version);
     line("size", text);
 }
 

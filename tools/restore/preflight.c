@@ -1,10 +1,9 @@
 // What would fail later, looked at before the first byte.
-#include "backend/base/num.h"
 #include "backend/base/scope.h"
+#include "tools/cli.h"
 #include "tools/restore/internal.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -292,17 +291,11 @@ static int check_facts(struct check *c, struct err *err)
 
 // --- Room ---
 
-static void size_text(uint64_t n, char *out, size_t room)
-{
-    snprintf(out, room, n >= 10 * GIB ? "%" PRIu64 " GiB" : "%" PRIu64 " MiB",
-             n >= 10 * GIB ? n / GIB : div_up_u64(n, MIB));
-}
-
 static int check_room(struct check *c, struct err *err)
 {
     char dir[4096] = "", need[32], have[32];
     struct statvfs fs;
-    size_text(c->source->bytes, need, sizeof(need));
+    cli_size_text(c->source->bytes, need);
     // only here, and only where we may see it
     bool local = !*pg_host(c->pg);
     if (local)
@@ -315,7 +308,7 @@ static int check_room(struct check *c, struct err *err)
                        "the server cannot be seen from here",
                        need);
     uint64_t room = (uint64_t)fs.f_bavail * fs.f_frsize;
-    size_text(room, have, sizeof(have));
+    cli_size_text(room, have);
     if (room < c->source->bytes)
         return finding(c->out, DIFFERENCE_FAIL, err,
                        "room: %s are free in %s, and the dump alone is %s", have, dir, need);

@@ -1,5 +1,4 @@
 // bakfs restore: plan, confirmation, restore, comparison, and with --replace the exchange of names.
-#include "backend/base/num.h"
 #include "backend/base/scope.h"
 #include "tools/catalog/when.h"
 #include "tools/cli.h"
@@ -85,9 +84,12 @@ static bool confirmed(const struct plan *p)
 static void show(void *ctx, const char *stage, uint64_t done, uint64_t total)
 {
     (void)ctx;
+    char read[32], of[32];
+    cli_size_text(done, read);
+    cli_size_text(total, of);
     if (total)
-        fprintf(stderr, "\r%s: %3" PRIu64 " %% (%.1f of %.1f MiB)\033[K", stage, done * 100 / total,
-                (double)done / (double)MIB, (double)total / (double)MIB);
+        fprintf(stderr, "\r%s: %3" PRIu64 " %% (%s of %s)\033[K", stage, done * 100 / total, read,
+                of);
     else
         fprintf(stderr, "\r%s\033[K", stage);
     fflush(stderr);
@@ -103,11 +105,8 @@ static void tell(const struct plan *p, bool pass, const char *what, const char *
     struct err err = {0};
     const struct notice notice = {
         .pass = pass, .verb = "restore", .what = what, .summary = summary, .body = body};
-    if (notify_send(p->conf, &notice, &err) != 0) {
-        fprintf(stderr, VERB ": warning: ");
-        cli_print_safe(stderr, err.text);
-        fputc('\n', stderr);
-    }
+    if (notify_send(p->conf, &notice, &err) != 0)
+        cli_warn(VERB, err.text);
 }
 
 static int last_line(const struct plan *p, const char *what, const char *summary, const char *body,
@@ -139,10 +138,13 @@ static void print_findings(FILE *out, const struct comparison *c)
 
 static void print_times(const struct restore_result *r)
 {
-    printf("  restored in %.1f s", (double)r->restore_ms / 1000);
+    char restored[32], compared[32];
+    cli_took_text(r->restore_ms, restored);
+    cli_took_text(r->compare_ms, compared);
+    printf("  restored in %s", restored);
     if (r->compared)
-        printf("; %zu facts compared in %.1f s, %zu different", r->comparison.compared,
-               (double)r->compare_ms / 1000, r->comparison.failures);
+        printf("; %zu facts compared in %s, %zu different", r->comparison.compared, compared,
+               r->comparison.failures);
     putchar('\n');
 }
 
@@ -248,8 +250,6 @@ static int restore(const struct request *r, char *const *argv, int argc)
     }
     plan_print(r, &p);
     if (p.findings.failures && !r->force && !r->dry_run) {
-        err_set(&err, EINVAL, "%zu of what it needs is missing; the first: %.500s",
-                p.findings.failures, p.findings.list[0].text);
         for (size_t i = 0; i < p.findings.count; i++)
             if (p.findings.list[i].level == DIFFERENCE_FAIL) {
                 err_set(&err, EINVAL, "%.700s", p.findings.list[i].text);

@@ -2,6 +2,8 @@
 // colour: filled, filled with a dot, crossed out, hollow.
 #include "tools/status/html.h"
 
+#include "tools/cli.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -223,9 +225,9 @@ void html_sizes(FILE *out, const struct status_partition *p, time_t now, unsigne
     if (points < 2 || most == 0 || now <= first->when)
         return;
     char most_text[32], least_text[32], from[16], newest[32];
-    status_size_text(most, most_text);
-    status_size_text(least, least_text);
-    status_size_text(p->newest->size, newest);
+    cli_size_text(most, most_text);
+    cli_size_text(least, least_text);
+    cli_size_text(p->newest->size, newest);
     date_text(first->when / STATUS_DAY_SECONDS, from);
     fprintf(out,
             "<figure class=\"sizes\"><svg class=\"line\" role=\"img\" viewBox=\"0 0 %d %d\" "

@@ -88,13 +88,13 @@ static void put_newest(FILE *out, const struct status_partition *p)
     status_span_text((uint64_t)(p->age_s > 0 ? p->age_s : 0), span);
     snprintf(age, sizeof(age), "%s old", span);
     put_fact(out, "Newest good backup", age, at);
-    status_size_text(p->newest->size, size);
-    status_size_text(p->newest->stored, span);
+    cli_size_text(p->newest->size, size);
+    cli_size_text(p->newest->stored, span);
     snprintf(stored, sizeof(stored), "%s stored", span);
     put_fact(out, "Size", size, stored);
     if (status_trend(p, &percent)) {
         char trend[32], usual[64];
-        status_size_text(p->median7, span);
+        cli_size_text(p->median7, span);
         snprintf(usual, sizeof(usual), "usual %s", span);
         snprintf(trend, sizeof(trend), percent ? "%+" PRId64 " %%" : "steady", percent);
         put_fact(out, "Trend", trend, usual);
@@ -118,7 +118,7 @@ static void put_facts(FILE *out, const struct status_partition *p, time_t now)
         snprintf(text, sizeof(text), "%s%s", span, strcmp(span, "now") ? " ago" : "");
         *more = '\0';
         if (p->drill.restore_ms) {
-            status_span_text((p->drill.restore_ms + 999) / 1000, span);
+            cli_took_text(p->drill.restore_ms, span);
             snprintf(more, sizeof(more), "restored in %s", span);
         } else if (!p->drill.readable) {
             snprintf(more, sizeof(more), "verified; how is not readable here");

@@ -2,6 +2,7 @@
 #include "tools/status/status.h"
 
 #include "backend/base/scope.h"
+#include "tools/cli.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -191,8 +192,8 @@ static bool judge_size(struct status_partition *p)
         (p->newest->size > p->median7 / 10 && p->newest->size / 10 < p->median7))
         return true;
     p->strange_size = true;
-    status_size_text(p->newest->size, size);
-    status_size_text(p->median7, before);
+    cli_size_text(p->newest->size, size);
+    cli_size_text(p->median7, before);
     snprintf(type, sizeof(type), "bakfs verify %s --restore", p->newest->dump);
     return status_note(&p->notes, STATUS_WARN, type, "suddenly %s: %s, where %s was usual",
                        percent < 0 ? "small" : "large", size, before);

@@ -153,6 +153,5 @@ void status_show_json(FILE *, const struct status *, unsigned history_days);
 void status_show_metrics(FILE *, const struct status *, const struct status_look *);
 void status_show_html(FILE *, const struct status *, const struct status_look *,
                       unsigned history_days);
-// Words for people: "1.2 GB", "2 days", "3 h 20 min".
-void status_size_text(uint64_t bytes, char out[32]);
+// How old, roughly: "90 s", "35 min", "7 hours", "2 days".
 void status_span_text(uint64_t seconds, char out[32]);

@@ -7,16 +7,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-void status_size_text(uint64_t bytes, char out[32])
-{
-    static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};
-    size_t unit = 0;
-    double shown = (double)bytes;
-    for (; shown >= 999.5 && unit + 1 < sizeof(units) / sizeof(units[0]); unit++)
-        shown /= 1000;
-    snprintf(out, 32, unit == 0 || shown >= 99.95 ? "%.0f %s" : "%.1f %s", shown, units[unit]);
-}
-
 void status_span_text(uint64_t s, char out[32])
 {
     if (s == STATUS_DAY_SECONDS)
@@ -91,7 +81,7 @@ static void put_drill(const struct status_partition *p, time_t now, char out[CEL
     }
     when_age(p->drill.at, now, age);
     if (p->drill.restore_ms)
-        status_span_text((p->drill.restore_ms + 999) / 1000, took);
+        cli_took_text(p->drill.restore_ms, took);
     const char *ago = strcmp(age, "now") == 0 ? "" : " ago";
     if (*took)
         snprintf(out, CELL_BYTES, "%s%s, took %s", age, ago, took);
@@ -113,9 +103,9 @@ static void fill(struct row *row, const struct status_partition *p, time_t now)
         char text[32];
         strftime(row->cell[3], CELL_BYTES, "%Y-%m-%d %H:%M UTC", &tm);
         status_span_text((uint64_t)(p->age_s > 0 ? p->age_s : 0), row->cell[4]);
-        status_size_text(p->newest->size, text);
+        cli_size_text(p->newest->size, text);
         snprintf(row->cell[6], CELL_BYTES, "%s", text);
-        status_size_text(p->newest->stored, text);
+        cli_size_text(p->newest->stored, text);
         snprintf(row->cell[7], CELL_BYTES, "%s", text);
     }
     snprintf(row->cell[5], CELL_BYTES, "-");

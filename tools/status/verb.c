@@ -184,11 +184,8 @@ static int show(const struct conf *conf, const struct seen *seen)
         status_show_text(stdout, s);
     else if (s->level == STATUS_BAD)
         status_show_text(stderr, s);
-    if (asked->notify && tell(conf, seen, &err) != 0) { // our own work stands
-        fputs(VERB ": warning: not told: ", stderr);
-        cli_print_safe(stderr, err.text);
-        fputc('\n', stderr);
-    }
+    if (asked->notify && tell(conf, seen, &err) != 0)
+        cli_warn(VERB, err.text);
     return cli_finish(VERB, code);
 }
 

@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -13,27 +12,6 @@
 #define SECONDS_TRIED 10 // names of the same second by somebody else
 
 SCOPE_TYPE(verified)
-
-void mark_size(uint64_t bytes, char out[32])
-{
-    static const char units[] = "BKMGTPE";
-    size_t unit = 0;
-    double shown = (double)bytes;
-    for (; shown >= 1023.5 && unit + 1 < strlen(units); unit++)
-        shown /= 1024;
-    snprintf(out, 32, unit == 0 || shown >= 99.95 ? "%.0f%c" : "%.1f%c", shown, units[unit]);
-}
-
-void mark_took(uint64_t ms, char out[32])
-{
-    uint64_t s = ms / 1000;
-    if (s < 60)
-        snprintf(out, 32, "%" PRIu64 ".%" PRIu64 " s", s, ms % 1000 / 100);
-    else if (s < 3600)
-        snprintf(out, 32, "%" PRIu64 " min %" PRIu64 " s", s / 60, s % 60);
-    else
-        snprintf(out, 32, "%" PRIu64 " h %" PRIu64 " min", s / 3600, s % 3600 / 60);
-}
 
 // --- The VERIFIED file ---
 

@@ -30,6 +30,3 @@ bool mark_was_restored(const char *point, const struct backup *);
 // Lines: which backup is the newest good one instead, and what to type. `is_bad` knows those that just failed.
 void mark_advise(FILE *out, const struct conf *, const struct backup *failed,
                  bool (*is_bad)(void *ctx, const struct backup *), void *ctx);
-
-void mark_size(uint64_t bytes, char out[32]); // "1.2G"
-void mark_took(uint64_t ms, char out[32]);    // "4.2 s", "3 min 20 s"

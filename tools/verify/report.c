@@ -35,15 +35,15 @@ static const char *path_of(const struct report_row *row)
     return row->backup ? backup_path(row->backup) : "(no backup)";
 }
 
-// "full: 3 files, 1.2G read in 4.2 s"
+// "full: 3 files, 1.2 GiB read in 4.2 s"
 static void facts_of(const struct report_row *row, char out[160])
 {
     const struct verdict *v = row->verdict;
     char size[32], took[32], restored[32] = "";
-    mark_size(v->bytes ? v->bytes : v->size, size);
-    mark_took(row->duration_ms, took);
+    cli_size_text(v->bytes ? v->bytes : v->size, size);
+    cli_took_text(row->duration_ms, took);
     if (row->restore_ms)
-        mark_took(row->restore_ms, restored);
+        cli_took_text(row->restore_ms, restored);
     snprintf(out, 160, "%s: %zu file%s, %s%s, %s%s%s", judge_level_word(row->level), v->files,
              v->files == 1 ? "" : "s", size, row->level == JUDGE_FULL ? " read" : "", took,
              *restored ? "; recovery time " : "", restored);
@@ -160,7 +160,7 @@ static void end_group(struct report *r)
     notice.summary = notice.pass && total > 1 ? passed : r->group.summary;
     struct err err;
     if (total > 0 && notify_send(r->conf, &notice, &err) != 0)
-        fprintf(stderr, "%s: warning: %s\n", r->program, err.text);
+        cli_warn(r->program, err.text);
     free(r->group.text);
     memset(&r->group, 0, sizeof(r->group));
 }
@@ -223,7 +223,7 @@ void report_trouble(struct report *r, const struct err *trouble)
         .verb = r->verb, .what = "(all)", .summary = trouble->text, .body = NULL};
     struct err err;
     if (notify_send(r->conf, &notice, &err) != 0)
-        fprintf(stderr, "%s: warning: %s\n", r->program, err.text);
+        cli_warn(r->program, err.text);
 }
 
 int report_end(struct report *r)

@@ -73,8 +73,8 @@ static void show(void *ctx, uint64_t done, uint64_t total)
 {
     const struct run *run = ctx;
     char read[32], of[32];
-    mark_size(done, read);
-    mark_size(total, of);
+    cli_size_text(done, read);
+    cli_size_text(total, of);
     fprintf(stderr, "\r\033[K%s  %s of %s", run->showing, read, of);
 }
 
@@ -208,8 +208,8 @@ static void say_plan(const struct run *run, const struct selection *s, size_t sk
         stored += s->list[i]->stored;
     }
     char plain[32], fetched[32];
-    mark_size(size, plain);
-    mark_size(stored, fetched);
+    cli_size_text(size, plain);
+    cli_size_text(stored, fetched);
     fprintf(stderr, "bakfs verify: %zu backup%s, %s", s->count, s->count == 1 ? "" : "s",
             judge_level_word(o->level));
     if (o->level != JUDGE_QUICK)

@@ -78,6 +78,32 @@ static void nearest(void **state)
     assert_null(cli_nearest("", words));
 }
 
+static void sizes_and_times(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t value;
+        const char *size, *took;
+    } rows[] = {{0, "0 B", "0.0 s"},
+                {1023, "1023 B", "1.0 s"},
+                {1024, "1.0 KiB", "1.0 s"},
+                {59999, "58.6 KiB", "59.9 s"},
+                {60000, "58.6 KiB", "1 min 0 s"},
+                {102348, "99.9 KiB", "1 min 42 s"},
+                {1048063, "1023 KiB", "17 min 28 s"},
+                {1048576, "1.0 MiB", "17 min 28 s"},
+                {3599999, "3.4 MiB", "59 min 59 s"},
+                {3600000, "3.4 MiB", "1 h 0 min"},
+                {UINT64_MAX, "16.0 EiB", "5124095576030 h 25 min"}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char out[32];
+        cli_size_text(rows[i].value, out);
+        assert_string_equal(out, rows[i].size);
+        cli_took_text(rows[i].value, out);
+        assert_string_equal(out, rows[i].took);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -85,6 +111,7 @@ int main(void)
         cmocka_unit_test(safe),
         cmocka_unit_test(distances),
         cmocka_unit_test(nearest),
+        cmocka_unit_test(sizes_and_times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -118,16 +118,13 @@ static void words(void **state)
     char out[32];
     static const struct {
         uint64_t value;
-        const char *size, *span;
-    } cases[] = {{0, "0 B", "0 s"},
-                 {999, "999 B", "16 min"},
-                 {86400, "86.4 kB", "1 day"},
-                 {1000000, "1.0 MB", "11 days"},
-                 {999950, "1.0 MB", "11 days"},
-                 {UINT64_MAX, "18.4 EB", "213503982334601 days"}};
+        const char *span;
+    } cases[] = {{0, "0 s"},
+                 {999, "16 min"},
+                 {86400, "1 day"},
+                 {1000000, "11 days"},
+                 {UINT64_MAX, "213503982334601 days"}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        status_size_text(cases[i].value, out);
-        assert_string_equal(out, cases[i].size);
         status_span_text(cases[i].value, out);
         assert_string_equal(out, cases[i].span);
     }
