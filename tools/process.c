@@ -282,6 +282,38 @@ static bool says_error(const char *line, size_t len)
     return false;
 }
 
+// What a line below the error adds to it: why the server was lost, or that its disk is full. A DETAIL may hold data.
+static const char *reason_in(const char *line, size_t len, size_t *out_len)
+{
+    static const char *const words[] = {"detail: Error message from server: ", "HINT:  "};
+    for (size_t w = 0; w < sizeof(words) / sizeof(words[0]); w++) {
+        size_t n = strlen(words[w]);
+        const char *found = memmem(line, len, words[w], n);
+        if (found && (w == 0 || found == line)) {
+            *out_len = len - (size_t)(found + n - line);
+            return found + n;
+        }
+    }
+    return NULL;
+}
+
+static void add_reason(struct process *p, const char *from)
+{
+    const char *end = p->tail + p->tail_len;
+    while (from < end) {
+        const char *stop = memchr(from, '\n', (size_t)(end - from));
+        size_t len = (size_t)((stop ? stop : end) - from), more = 0, used = strlen(p->line);
+        const char *reason = reason_in(from, len, &more);
+        if (reason && more < 256 && used + more + 3 < sizeof(p->line)) {
+            if (used > 0 && p->line[used - 1] == '.')
+                used--;
+            snprintf(p->line + used, sizeof(p->line) - used, "; %.*s", (int)more, reason);
+            return;
+        }
+        from += len + 1;
+    }
+}
+
 static void choose_line(struct process *p)
 {
     const char *best = NULL;
@@ -308,6 +340,8 @@ static void choose_line(struct process *p)
     if (best)
         memcpy(p->line, best, best_len);
     p->line[best_len] = '\0';
+    if (best_says)
+        add_reason(p, best + best_len);
 }
 
 const char *process_error_line(const struct process *p)

@@ -121,6 +121,28 @@ static void much_on_its_errors(void **state)
     assert_string_equal(process_error_line(p), "error: the end");
 }
 
+static void says_line(const char *text, const char *line)
+{
+    char script[512];
+    snprintf(script, sizeof(script), "printf '%s' >&2; exit 1", text);
+    auto_type(process) struct process *p = start_shell(script, -1, NULL);
+    wait_for(p);
+    assert_string_equal(process_error_line(p), line);
+}
+
+static void why_stands_below_it(void **state)
+{
+    (void)state;
+    says_line("pg_restore: error: ERROR:  could not extend file\\nHINT:  Check free disk "
+              "space.\\nCONTEXT:  COPY t, line 1\\n",
+              "pg_restore: error: ERROR:  could not extend file; Check free disk space.");
+    says_line("pg_dump: error: PQgetCopyData() failed.\\npg_dump: detail: Error message from "
+              "server: server closed the connection unexpectedly\\n\\tThis probably\\n",
+              "pg_dump: error: PQgetCopyData() failed; server closed the connection "
+              "unexpectedly");
+    says_line("error: key\\nDETAIL:  Key (name)=(Smith)\\n", "error: key");
+}
+
 // A pipeline ends as a whole.
 static void killed_with_all_its_children(void **state)
 {
@@ -241,6 +263,7 @@ int main(void)
         cmocka_unit_test(no_such_program),
         cmocka_unit_test(its_environment),
         cmocka_unit_test(much_on_its_errors),
+        cmocka_unit_test(why_stands_below_it),
         cmocka_unit_test(killed_with_all_its_children),
         cmocka_unit_test(stops),
         cmocka_unit_test(dies_with_us),
