@@ -280,6 +280,8 @@ class Ways(RestoreCase):
         self.assertEqual(self.pg.query("some", "select nextval('orders_id_seq')"), "401")
         before = self.databases()
         self.restore("orders", "--table", "ordres", "--yes", "--into", "none", code=1, says="no table of that name")
+        said = self.bakfs("restore", "orders", "--table", "ordres", "--into", "none", "--dry-run", code=1)
+        self.assertIn("no table of that name", said)
         self.leaves_nothing(before)
         self.restore("orders", "--table", "orders", "--replace", code=2)
 

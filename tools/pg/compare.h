@@ -46,3 +46,5 @@ unsigned compare_left_out(const char *dump_options);
 int compare_facts(const struct facts *then, const struct facts *now, const struct compare_options *,
                   struct comparison *out, struct err *err);
 void comparison_done(struct comparison *);
+// Is it what a restore of some tables makes: they, and what stands on them alone?
+bool compare_wants(const char *kind, const char *name, const struct compare_options *);

@@ -23,8 +23,6 @@ static inline bool begins(const char *text, const char *with)
 bool compare_leaves_out(const char *kind, const char *name, const struct compare_options *);
 // May a fact of this kind be missing, or be as in a new database, because the dump was told to leave it out?
 bool compare_may_lack(const char *kind, const char *name, const struct compare_options *);
-// Is it what a restore of some tables makes: they, and what stands on them alone?
-bool compare_wants(const char *kind, const char *name, const struct compare_options *);
 
 // Where the part after the next dot begins that stands outside of quotes, or the end.
 const char *compare_after_dot(const char *name);

@@ -320,6 +320,30 @@ static int check_room(struct check *c, struct err *err)
     return 0;
 }
 
+// --- The tables that are wanted, as META names them ---
+
+static int check_tables(struct check *c, struct err *err)
+{
+    const struct facts *facts = &c->job->meta->facts;
+    int rc = 0;
+    for (const char *const *t = c->job->tables; rc == 0 && t && *t; t++) {
+        const char *const only[] = {*t, NULL};
+        const struct compare_options one = {.tables = only};
+        size_t tables = 0, meant = 0;
+        for (size_t i = 0; i < facts->count; i++)
+            if (strcmp(facts->list[i].kind, "table") == 0) {
+                tables++;
+                meant += compare_wants("table", facts->list[i].name, &one);
+            }
+        if (tables > 0 && meant == 0)
+            rc = finding(c->out, DIFFERENCE_FAIL, err,
+                         "table %s: the backup has no table of that name (with capitals it is "
+                         "written as it is stored: public.Orders)",
+                         *t);
+    }
+    return rc;
+}
+
 // --- All of it ---
 
 static int check_all(struct check *c, struct err *err)
@@ -330,6 +354,8 @@ static int check_all(struct check *c, struct err *err)
     rc = rc ? rc : check_name(c, err);
     if (rc == 0 && c->job->meta)
         rc = check_facts(c, err);
+    if (rc == 0 && c->job->meta)
+        rc = check_tables(c, err);
     return rc ? rc : check_room(c, err);
 }
 
