@@ -15,7 +15,9 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 
+#define SAME_SIGNAL_MS 1000
 #define KILL_AFTER_MS 5000 // from SIGTERM to SIGKILL
 #define LINE_BYTES 512     // of an error line: it becomes part of a sentence
 
@@ -33,12 +35,20 @@ struct process {
 // --- Being stopped ---
 
 static volatile sig_atomic_t stop_signal;
-static int stop_event = -1; // readable from the first signal on: a poll in any thread wakes
+static int stop_event = -1;      // readable from the first signal on: a poll in any thread wakes
+static volatile int64_t stop_ms; // when it was asked
 
 static void on_signal(int number)
 {
     int saved = errno;
-    if (stop_signal) { // the second one: whoever sends it does not want to wait
+    struct timespec now = {0};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    if (!stop_signal)
+        stop_ms = ms;
+    // A later one: whoever sends it does not want to wait. At once it is the same one again: timeout(1) signals its child
+    // and its group, a terminal that is closed does, too, and its shell.
+    if (stop_signal && ms - stop_ms > SAME_SIGNAL_MS) {
         signal(number, SIG_DFL);
         raise(number); // delivered when this returns
     }

@@ -187,6 +187,10 @@ static int stopped_twice(void)
 {
     process_guard();
     raise(SIGINT);
+    raise(
+        SIGINT); // at once it is the same one: timeout(1), and a terminal that is closed, send it twice
+    raise(SIGHUP);
+    usleep(1100000);
     raise(SIGINT);
     return 1;
 }
