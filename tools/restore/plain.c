@@ -15,6 +15,7 @@ struct plain {
     void *ctx;
     char type[TYPE_BYTES];   // of the entry we are in
     char tag[TAG_BYTES + 2]; // the dollar quote we are in, with its dollars; "": none
+    char quote;              // that of the literal or the name we are in; 0: none
     bool copying;            // COPY's data
     bool dashes;             // the line before was "--"
     bool long_line;          // its beginning was judged, the rest goes the same way
@@ -99,30 +100,49 @@ static size_t mark_at(const char *at, size_t len)
     return n < len && at[n] == '$' && !isdigit((unsigned char)at[1]) ? n + 1 : 0;
 }
 
-// The bodies of functions may hold anything.
+// The dollar quote at line[*i] begins or ends here: *i is its last byte.
+static void see_dollar(struct plain *p, const char *line, size_t len, size_t *i)
+{
+    size_t n = mark_at(line + *i, len - *i);
+    if (n == 0)
+        return;
+    if (!*p->tag) {
+        memcpy(p->tag, line + *i, n);
+        p->tag[n] = '\0';
+    } else if (strlen(p->tag) == n && memcmp(p->tag, line + *i, n) == 0) {
+        *p->tag = '\0';
+    } else {
+        return; // it may begin at this one's last dollar
+    }
+    *i += n - 1;
+}
+
+// The bodies of functions may hold anything, and so may literals and names: they go over lines. A quote within is doubled,
+// also where backslashes are special: pg_dump writes no other.
 static void see_quotes(struct plain *p, const char *line, size_t len)
 {
-    if (!is_type(p, "FUNCTION") && !is_type(p, "PROCEDURE"))
-        return;
+    bool bodies = is_type(p, "FUNCTION") || is_type(p, "PROCEDURE");
     for (size_t i = 0; i < len; i++) {
-        size_t n = line[i] == '$' ? mark_at(line + i, len - i) : 0;
-        if (n == 0)
-            continue;
-        if (!*p->tag) {
-            memcpy(p->tag, line + i, n);
-            p->tag[n] = '\0';
-        } else if (strlen(p->tag) == n && memcmp(p->tag, line + i, n) == 0) {
-            *p->tag = '\0';
-        } else {
-            continue; // it may begin at this one's last dollar
-        }
-        i += n - 1;
+        char c = line[i];
+        if (p->quote)
+            p->quote = c == p->quote ? 0 : p->quote;
+        else if (bodies && c == '$')
+            see_dollar(p, line, len, &i);
+        else if (!*p->tag && (c == '\'' || c == '"'))
+            p->quote = c;
+        else if (!*p->tag && c == '-' && i + 1 < len && line[i + 1] == '-')
+            return; // a comment
     }
+}
+
+static bool is_quoted(const struct plain *p)
+{
+    return *p->tag || p->quote;
 }
 
 static bool statement_is_left_out(const struct plain *p, const char *line, size_t len)
 {
-    if (*p->tag || is_type(p, "COMMENT"))
+    if (is_quoted(p) || is_type(p, "COMMENT"))
         return false;
     if (p->options.no_owner && begins(line, len, "ALTER ") && ends(line, len, ";") &&
         memmem(line, len, " OWNER TO ", 10))
@@ -138,15 +158,16 @@ static bool line_is_left_out(struct plain *p, const char *line, size_t len)
         p->copying = !(len == 2 && memcmp(line, "\\.", 2) == 0);
         return false;
     }
-    bool after_dashes = p->dashes;
-    p->dashes = !*p->tag && len == 2 && memcmp(line, "--", 2) == 0;
-    if (after_dashes && !*p->tag)
+    bool after_dashes = p->dashes, quoted = is_quoted(p);
+    p->dashes = !quoted && len == 2 && memcmp(line, "--", 2) == 0;
+    if (after_dashes && !quoted)
         see_entry(p, line, len);
     if (entry_is_left_out(p))
         return true;
     bool out = statement_is_left_out(p, line, len);
     see_quotes(p, line, len);
-    p->copying = !*p->tag && begins(line, len, "COPY ") && ends(line, len, " FROM stdin;");
+    p->copying = !quoted && !is_quoted(p) && begins(line, len, "COPY ") &&
+                 ends(line, len, " FROM stdin;");
     return out;
 }
 
@@ -156,13 +177,15 @@ static int end_line(struct plain *p, struct err *err)
     p->len = 0;
     if (p->long_line) {
         p->long_line = false;
+        if (!p->copying && !p->long_out)
+            see_quotes(p, p->line, len);
         return p->long_out ? 0 : p->put(p->ctx, p->line, len, err);
     }
     size_t text = len > 0 && p->line[len - 1] == '\n' ? len - 1 : len;
     return line_is_left_out(p, p->line, text) ? 0 : p->put(p->ctx, p->line, len, err);
 }
 
-// A line that does not fit. A quote that begins behind this is not seen: pg_dump writes that on lines of their own.
+// A line that does not fit.
 static int begin_long_line(struct plain *p, struct err *err)
 {
     size_t len = p->len;
@@ -171,9 +194,9 @@ static int begin_long_line(struct plain *p, struct err *err)
         p->long_line = true;
         p->long_out = !p->copying && entry_is_left_out(p);
         p->dashes = false;
-        if (!p->copying)
-            see_quotes(p, p->line, len);
     }
+    if (!p->copying && !p->long_out)
+        see_quotes(p, p->line, len);
     return p->long_out ? 0 : p->put(p->ctx, p->line, len, err);
 }
 

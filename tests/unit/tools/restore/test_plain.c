@@ -81,6 +81,26 @@ static void data_is_no_statement(void **state)
     check(&all, text, text);
 }
 
+// pg_dump --inserts: what looks like a statement, or an entry, may stand in a row.
+static void rows_of_inserts_are_no_statements(void **state)
+{
+    (void)state;
+    static const char text[] =
+        ENTRY("it's", "TABLE DATA") "INSERT INTO public.\"it's\" VALUES (1, 'it''s\n"
+                                    "ALTER TABLE public.t OWNER TO app;\n"
+                                    "COPY public.t (a) FROM stdin;\n"
+                                    "--\n-- Name: x; Type: ACL; Schema: public; Owner: app\n--\n"
+                                    "\"end');\n"
+                                    "INSERT INTO public.\"it's\" VALUES (2, 'more');\n\n";
+    check(&all, text, text);
+    static const char behind[] = ENTRY("t", "TABLE") "CREATE TABLE public.t (a text DEFAULT 'a\n"
+                                                     "b''');\n\n\n";
+    char whole[sizeof(text) + sizeof(behind) + 100], less[sizeof(whole)];
+    snprintf(whole, sizeof(whole), "%s%sALTER TABLE public.t OWNER TO app;\n\n", text, behind);
+    snprintf(less, sizeof(less), "%s%s\n", text, behind);
+    check(&all, whole, less);
+}
+
 static void bodies_are_no_statements(void **state)
 {
     (void)state;
@@ -151,6 +171,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(owners),
         cmocka_unit_test(data_is_no_statement),
+        cmocka_unit_test(rows_of_inserts_are_no_statements),
         cmocka_unit_test(bodies_are_no_statements),
         cmocka_unit_test(entries),
         cmocka_unit_test(long_lines),
