@@ -97,8 +97,13 @@ static void put_committed(struct tree *t, const char *path, const struct object_
         d->fresh_until_ms = 0;
     }
     note_dirs(t, parent, when);
-    // the store holds them now
-    char above[STORE_KEY_BYTES + 1];
+}
+
+// The store holds them now. Not when the change is put once more: they may have been emptied or made since.
+static void end_made_above(struct tree *t, const char *path)
+{
+    char above[STORE_KEY_BYTES + 1], parent[STORE_KEY_BYTES + 1];
+    path_split(path, parent);
     for (strcpy(above, parent); *above; strcpy(above, parent)) {
         made_remove(&t->made, above);
         path_split(above, parent);
@@ -138,6 +143,7 @@ void note_committed(struct tree *t, const char *path, const struct object_info *
 {
     mark_stale(t, path);
     put_committed(t, path, info);
+    end_made_above(t, path);
     dirs_trim(&t->dirs, t->dirs.newest);
     remember(t, CHANGE_COMMITTED, path, info);
 }

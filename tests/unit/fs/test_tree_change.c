@@ -167,6 +167,22 @@ static void a_listing_does_not_undo_a_change(void **state)
     assert_string_equal(names_in(f, "db7/2026-11-22/p"), "x");
 }
 
+// What was emptied, or made again, while the listing was on its way stays until its rmdir.
+static void a_listing_does_not_undo_a_made_directory(void **state)
+{
+    struct fixture *f = *state;
+    put_object(f, "db1/2026-11-22/users/u", 1, 0, 0);
+    assert_int_equal(tree_make_dir(f->tree, ORDERS, NULL), 0);
+    struct meanwhile m = {.f = f, .call = "list", .commit = FILE_A, .remove = FILE_A};
+    f->store->ctx = &m;
+    f->store->after = happen;
+    assert_string_equal(names_in(f, "db1/2026-11-22"), "orders/ users/");
+    f->now_ms += 60000;
+    assert_int_equal(lookup(f, ORDERS, NULL), 0);
+    assert_string_equal(names_in(f, "db1/2026-11-22"), "orders/ users/");
+    assert_int_equal(tree_remove_dir(f->tree, ORDERS, NULL), 0);
+}
+
 static void a_lookup_does_not_undo_a_change(void **state)
 {
     struct fixture *f = *state;
@@ -197,6 +213,7 @@ int main(void)
         TEST(remove_all),
         TEST(rmdir_asks_the_store),
         TEST(a_listing_does_not_undo_a_change),
+        TEST(a_listing_does_not_undo_a_made_directory),
         TEST(a_lookup_does_not_undo_a_change),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
