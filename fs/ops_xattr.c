@@ -74,6 +74,22 @@ static bool is_damaged(struct stack *stack, const struct node *node, const struc
     return damaged;
 }
 
+// What this mount stored, and neither removed nor renamed, is not in the store. Once more with a claim, so that it is none
+// of our own changes that is half done.
+static bool is_gone(struct stack *stack, const char *path)
+{
+    if (!recents_has(stack->recents, path))
+        return false;
+    struct claim claim = {.path = path};
+    struct tree_stat stat;
+    if (claims_take(stack->claims, &claim, NULL) != 0)
+        return false;
+    bool gone = recents_has(stack->recents, path) && !writers_is_writing(stack->writers, path) &&
+                tree_lookup_now(stack->tree, path, &stat, NULL) == -ENOENT;
+    claims_drop(stack->claims, &claim);
+    return gone;
+}
+
 static int gather(struct stack *stack, struct node *node, enum xattr_name name,
                   struct xattr_facts *facts, struct err *err)
 {
@@ -89,6 +105,10 @@ static int gather(struct stack *stack, struct node *node, enum xattr_name name,
         // confirm asks for the state: the store answers, not what is remembered
         int rc = name == XATTR_STATE ? tree_lookup_now(stack->tree, node->path, &stat, err)
                                      : tree_lookup(stack->tree, node->path, &stat, err);
+        if (rc == -ENOENT && name == XATTR_STATE && is_gone(stack, node->path))
+            log_error("gone: it was stored, and is not in the store any more: somebody else "
+                      "removed it, or a rule of the bucket did path=%s",
+                      node->path);
         if (rc)
             return rc;
     }

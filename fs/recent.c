@@ -116,6 +116,12 @@ bool recents_get(struct recents *all, const char *path, const char *etag, struct
     return true;
 }
 
+bool recents_has(struct recents *all, const char *path)
+{
+    auto_unlock pthread_mutex_t *held = scope_lock(&all->lock);
+    return find(all, path) != NULL;
+}
+
 void recents_drop(struct recents *all, const char *path)
 {
     auto_unlock pthread_mutex_t *held = scope_lock(&all->lock);

@@ -21,4 +21,5 @@ void recents_put(struct recents *, const char *path, const char *etag, const str
                  struct timespec until, struct timespec now);
 // Wipe *out after use.
 bool recents_get(struct recents *, const char *path, const char *etag, struct object_key *out);
+bool recents_has(struct recents *, const char *path);
 void recents_drop(struct recents *, const char *path);

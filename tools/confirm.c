@@ -67,7 +67,10 @@ static int confirm_file(const char *path, int fd, struct err *err)
     snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
     ssize_t len = getxattr(link, "user.bakfs.state", state, sizeof(state) - 1);
     if (len < 0 && errno == ENOENT)
-        return err_set(err, ENOENT, "%s: not in the store: no such file", path);
+        return err_set(err, ENOENT,
+                       "%s: not in the store: the mount still showed it, but the store has nothing "
+                       "under that name (the log says more)",
+                       path);
     if (len < 0)
         return err_errno(err, errno, "%s: the daemon does not say", path);
     state[len] = '\0';

@@ -137,6 +137,23 @@ class Tampered(Case):
         self.store.put(DAY + "/a.sql.zst.age", good)
         self.assertEqual(m.verb("confirm", path), (0, m.verb("confirm", path)[1]))
 
+    def test_confirm_sees_that_it_was_removed_in_the_store(self):
+        """What the mount knows a moment long is no answer, and who reads it learns that nobody removed it here."""
+        m = self.mount({"mount": {"refresh": "1h"}}, identity=None)
+        for name in ("a.sql", "b.sql"):
+            put_file(m.make(DAY, name), [b"x" * 1000])
+        self.store.delete(DAY + "/a.sql.zst.age")
+        self.assertEqual(os.stat(m.path(DAY, "a.sql")).st_size, 1000)
+        code, said = m.verb("confirm", m.path(DAY, "a.sql"))
+        self.assertEqual(code, 1)
+        self.assertIn("the store has nothing under that name", said)
+        self.assertRegex(m.log(), r"error: gone: .*path=%s/a\.sql" % DAY)
+        os.unlink(m.path(DAY, "b.sql"))
+        code, said = m.verb("confirm", m.path(DAY, "b.sql"))
+        self.assertEqual(code, 1)
+        self.assertIn("no such file", said)
+        self.assertNotIn("b.sql", "".join(line for line in m.log().splitlines() if "gone:" in line))
+
     def test_tools_do_not_take_it_for_good(self):
         """cp and cat of a broken file fail, and leave no short file with exit status 0."""
         m = self.mount()

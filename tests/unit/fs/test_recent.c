@@ -50,8 +50,10 @@ static void a_key_is_one_objects(void **state)
     put(PATH, "two", 2, 0, 100);
     assert_false(knows(PATH, "one", 1));
     assert_true(knows(PATH, "two", 2));
+    assert_true(recents_has(recents, PATH));
     recents_drop(recents, PATH);
     recents_drop(recents, PATH);
+    assert_false(recents_has(recents, PATH));
     assert_false(knows(PATH, "two", 2));
 }
 
