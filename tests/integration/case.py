@@ -4,12 +4,14 @@ import contextlib
 import errno
 import hashlib
 import os
+import socket
 import subprocess
 import sys
 import tempfile
 import unittest
 
 import mount
+import s3client
 import stores
 from mount import Mount, wait_until  # noqa: F401  (the tests take it from here)
 
@@ -70,6 +72,24 @@ class Case:
             return caught.exception
         finally:
             m.close()
+
+    def printed_bucket(self, name):
+        """The bucket that the documentation names: for one test at a time of all that use this server, empty before and after."""
+        lock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) # the kernel lets it go with its process
+        self.addCleanup(lock.close)
+        bucket = s3client.Client(self.store.endpoint, name, self.store.access, self.store.secret)
+        def is_ours():
+            with contextlib.suppress(OSError):
+                lock.bind("\0bakfs-tests %s/%s" % (self.store.endpoint, name))
+                return True
+        wait_until(is_ours, 600)
+        bucket.make_bucket()
+        def empty():
+            for key in bucket.keys(""):
+                bucket.delete(key)
+        empty()
+        self.addCleanup(empty)
+        return bucket
 
     @contextlib.contextmanager
     def errno_is(self, *codes):

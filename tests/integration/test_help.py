@@ -3,7 +3,6 @@
 import re
 
 import case
-import s3client
 from case import Case, only
 from machine import Machine, s3_env
 from verbs import Inbox
@@ -137,10 +136,8 @@ class HelpOfStores(Typed):
 
     def setUp(self):
         super().setUp()
-        self.buckets = [s3client.Client(self.store.endpoint, name, self.store.access, self.store.secret)
-                        for name in ("my-backups", "backups")]
-        for bucket in self.buckets:
-            bucket.make_bucket()
+        for name in ("backups", "my-backups"):
+            self.printed_bucket(name)
 
     def machine(self):
         m = Machine("db1", s3_env(self.store))
@@ -165,10 +162,3 @@ class HelpOfStores(Typed):
                 elif verb != "policy":
                     m.do("mountpoint -q /mnt/bak && ls /mnt/bak")
                     m.do("bakfs umount /mnt/bak")
-
-    def tearDown(self):
-        for bucket in self.buckets:
-            for key in bucket.keys(""):
-                bucket.delete(key)
-        super().tearDown()
-

@@ -2,7 +2,6 @@
 
 import re
 
-import s3client
 from case import Case, only
 from machine import TOP, Machine, blocks
 
@@ -25,10 +24,7 @@ def sections(text):
 class Readme(Case):
     def setUp(self):
         super().setUp()
-        store = self.store
-        self.bucket = s3client.Client(store.endpoint, "my-backups", store.access, store.secret)
-        self.bucket.make_bucket()
-        self.addCleanup(lambda: [self.bucket.delete(key) for key in self.bucket.keys("")])
+        self.printed_bucket("my-backups")
         self.m = Machine("db1", alone=True)
         self.addCleanup(self.m.close)
 
