@@ -186,10 +186,8 @@ static int stopped(void)
 static int stopped_twice(void)
 {
     process_guard();
-    raise(SIGINT);
-    raise(
-        SIGINT); // at once it is the same one: timeout(1), and a terminal that is closed, send it twice
-    raise(SIGHUP);
+    raise(SIGTERM);
+    raise(SIGHUP); // at once it is the same one: timeout(1) signals twice
     usleep(1100000);
     raise(SIGINT);
     return 1;
