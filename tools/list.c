@@ -283,7 +283,8 @@ static void print_table(const struct list *list)
         print_cell(row->partition, partition);
         print_cell(row->file, file);
         printf("%9s  %9s  %5s  %-8s  ", size, stored, age, verified_word(row));
-        cli_print_safe(stdout, is_incomplete(row) ? "NO" : row->complete);
+        // META comes last, after a dump tool that ended well
+        cli_print_safe(stdout, is_incomplete(row) ? "NO" : row->ours ? "yes" : row->complete);
         putchar('\n');
     }
 }

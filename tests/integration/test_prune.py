@@ -380,7 +380,9 @@ class Asking(Prune):
             self.assertIn("Remove 1 backup (", seen)
             self.assertIn("nothing was removed", seen)
             self.assertEqual(len(self.store.keys()), len(old.keys) + len(new.keys))
-        self.assertEqual(self.answer("yes\n")[0], 0)
+        code, seen = self.answer("yes\n")
+        self.assertEqual(code, 0, seen)
+        self.assertTrue(seen.rstrip().endswith("1 backup removed, 1 kept"), seen)
         self.assertEqual(self.store.keys(), sorted(new.keys))
         self.assertEqual(self.answer("")[0], 0)  # nothing goes: nobody is asked
 

@@ -275,7 +275,7 @@ class Status(Case):
         self.assertEqual(rows, [("orders/%s.dump" % good, 5005, True, True), ("cluster/PG_VERSION", 2, True, None), ("cluster/base/1", 1, True, None),
                                 ("orders/%s.dir" % bad, 1100, False, None), ("users.sql", 1, True, None)])
         code, said = m.verb("list", HOST, "orders", "-c", m.conf)
-        self.assertRegex(said, r"%s\.dump .* yes +unknown\n" % re.escape(good))
+        self.assertRegex(said, r"%s\.dump .* yes +yes\n" % re.escape(good))
         self.assertRegex(said, r"%s\.dir .* - +NO\n" % re.escape(bad))
         self.assertIn("1 of these is no backup", said)
 
@@ -418,7 +418,7 @@ class StatusOfDrills(VerbCase, Case):
         self.bakfs("verify", "--quick")
         again = json.loads(self.bakfs("status", "--json"))["partitions"][0]
         self.assertEqual((again["drill_at"], again["recovery_ms"]), (row["drill_at"], row["recovery_ms"]))
-        self.assertRegex(self.bakfs("list"), r"orders\.dump .* yes +unknown\n")
+        self.assertRegex(self.bakfs("list"), r"orders\.dump .* yes +yes\n")
 
 
 if __name__ == "__main__":

@@ -184,6 +184,8 @@ static int prune(const struct conf *conf, const struct options *o)
         code = cli_fail(VERB, &err, NULL);
     if (!o->dry_run && (rc || code == CLI_DONE))
         tell(conf, o, rc == 0, rc ? err.text : summary);
+    if (!o->dry_run && !o->json && rc == 0 && code == CLI_DONE)
+        puts(summary);
     prune_list_done(&run.all);
     store_free(opened.store);
     free(opened.dir_path);
