@@ -1,5 +1,6 @@
 #include "fs/path.h"
 
+#include "backend/base/utf8.h"
 #include "backend/object.h"
 
 #include <errno.h>
@@ -36,39 +37,10 @@ unsigned path_depth(const char *path)
     return depth;
 }
 
-// Bytes of the well-formed UTF-8 character at `p` (Unicode table 3-7: no overlong forms, no surrogates), else 0.
-static size_t utf8_character(const unsigned char *p, size_t len)
-{
-    size_t n;
-    unsigned char low = 0x80, high = 0xbf;
-    if (p[0] < 0x80)
-        return 1;
-    if (p[0] >= 0xc2 && p[0] <= 0xdf) {
-        n = 2;
-    } else if (p[0] >= 0xe0 && p[0] <= 0xef) {
-        n = 3;
-        low = p[0] == 0xe0 ? 0xa0 : low;
-        high = p[0] == 0xed ? 0x9f : high;
-    } else if (p[0] >= 0xf0 && p[0] <= 0xf4) {
-        n = 4;
-        low = p[0] == 0xf0 ? 0x90 : low;
-        high = p[0] == 0xf4 ? 0x8f : high;
-    } else {
-        return 0;
-    }
-    if (len < n || p[1] < low || p[1] > high)
-        return 0;
-    for (size_t i = 2; i < n; i++)
-        if (p[i] < 0x80 || p[i] > 0xbf)
-            return 0;
-    return n;
-}
-
 static bool is_utf8(struct part part)
 {
-    const unsigned char *p = (const unsigned char *)part.text;
     for (size_t at = 0; at < part.len;) {
-        size_t n = utf8_character(p + at, part.len - at);
+        size_t n = utf8_character(part.text + at, part.len - at);
         if (n == 0)
             return false;
         at += n;

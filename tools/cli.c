@@ -1,6 +1,7 @@
 #include "tools/cli.h"
 
 #include "backend/base/nearest.h"
+#include "backend/base/utf8.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -79,37 +80,12 @@ void cli_took_text(uint64_t ms, char out[32])
         snprintf(out, 32, "%" PRIu64 " h %" PRIu64 " min", s / 3600, s % 3600 / 60);
 }
 
-size_t cli_utf8(const char *text)
-{
-    const unsigned char *p = (const unsigned char *)text;
-    static const struct {
-        unsigned char low, high; // first byte
-        unsigned char second_low, second_high;
-        unsigned char length;
-    } forms[] = {
-        {0x00, 0x7f, 0, 0, 1},       {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
-        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
-        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
-    };
-    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
-        if (p[0] < forms[i].low || p[0] > forms[i].high)
-            continue;
-        if (forms[i].length > 1 && (p[1] < forms[i].second_low || p[1] > forms[i].second_high))
-            return 0;
-        for (size_t k = 2; k < forms[i].length; k++)
-            if ((p[k] & 0xc0) != 0x80)
-                return 0;
-        return forms[i].length;
-    }
-    return 0;
-}
-
 void cli_print_json(FILE *out, const char *text)
 {
     fputc('"', out);
     const unsigned char *p = (const unsigned char *)text;
     while (*p) {
-        size_t len = cli_utf8((const char *)p);
+        size_t len = utf8_character((const char *)p, UTF8_ANY_BYTES);
         if (len == 0) {
             fputs("\\ufffd", out);
             p++;

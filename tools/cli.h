@@ -30,8 +30,5 @@ void cli_print_json(FILE *out, const char *text);
 void cli_size_text(uint64_t bytes, char out[32]);
 void cli_took_text(uint64_t ms, char out[32]);
 
-// Bytes of the UTF-8 character at `text` (RFC 3629: no overlong forms, no surrogates), 0 when there is none.
-size_t cli_utf8(const char *text);
-
 // The one of `words` (NULL at the end) that `given` was meant to be, or NULL.
 const char *cli_nearest(const char *given, const char *const *words);

@@ -2,6 +2,7 @@
 
 #include "backend/base/scope.h"
 #include "tools/catalog/backups.h"
+#include "tools/catalog/when.h"
 #include "tools/confirm.h"
 #include "tools/mounted.h"
 
@@ -36,15 +37,15 @@ static int check_host(const struct conf_database *db, const char *host, struct e
 
 static int set_names(const struct conf_database *db, time_t when, struct site *s, struct err *err)
 {
-    char host[BACKUPS_HOST_BYTES], stamp[32];
+    char host[BACKUPS_HOST_BYTES], stamp[20];
     int rc = backups_host(db, host, err);
     if (rc == 0)
         rc = check_host(db, host, err);
     if (rc != 0)
         return rc;
     struct tm tm;
-    if (!gmtime_r(&when, &tm) || !strftime(s->date, sizeof(s->date), "%Y-%m-%d", &tm) ||
-        !strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &tm))
+    when_stamp(when, stamp);
+    if (!*stamp || !gmtime_r(&when, &tm) || !strftime(s->date, sizeof(s->date), "%Y-%m-%d", &tm))
         return err_set(err, EOVERFLOW, "the clock says a time that has no date");
     const char *partition = backups_partition(db);
     if (strchr(partition, '/') || *partition == '.' || !*partition)

@@ -1,6 +1,8 @@
 // Times as people write them.
 #include "tools/catalog/when.h"
 
+#include "tools/catalog/names.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdbool.h>
@@ -437,8 +439,7 @@ int when_parse(const char *text, time_t now, time_t *out, struct err *err)
         *out = seconds;
         return 0;
     }
-    if (when_stamp_parse(whole.at, (size_t)(whole.end - whole.at), out) == 0 ||
-        parse_ago(whole, now, out))
+    if (name_stamp(whole.at, (size_t)(whole.end - whole.at), out) || parse_ago(whole, now, out))
         return 0;
     time_t found;
     int rc = parse_clock(text, whole, now, &found, err);
@@ -500,23 +501,4 @@ void when_stamp(time_t t, char out[20])
     gmtime_r(&t, &tm);
     if (strftime(out, 20, "%Y%m%dT%H%M%SZ", &tm) == 0)
         out[0] = '\0';
-}
-
-int when_stamp_parse(const char *text, size_t len, time_t *out)
-{
-    if (len != strlen("YYYYMMDDThhmmssZ"))
-        return -EINVAL;
-    struct cursor c = {text, text + len};
-    int64_t date, clock;
-    struct tm tm = {0};
-    if (!take_number(&c, 8, 8, &date) || !take_char(&c, 'T') || !take_number(&c, 6, 6, &clock) ||
-        !take_char(&c, 'Z') || !set_date(&tm, date / 10000, date / 100 % 100, date % 100))
-        return -EINVAL;
-    tm.tm_hour = (int)(clock / 10000);
-    tm.tm_min = (int)(clock / 100 % 100);
-    tm.tm_sec = (int)(clock % 100);
-    if (tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 59)
-        return -EINVAL;
-    *out = timegm(&tm);
-    return 0;
 }

@@ -3,7 +3,6 @@
 
 #include "backend/base/err.h"
 
-#include <stddef.h>
 #include <time.h>
 
 #define WHEN_TEXT_BYTES 144
@@ -18,5 +17,4 @@ int when_parse(const char *text, time_t now, time_t *out, struct err *err);
 void when_text(time_t t, time_t now, char out[WHEN_TEXT_BYTES]);
 void when_age(time_t from, time_t now,
               char out[32]); // "2 hours", "3 days", "now"; of what is to come "in 2 hours"
-void when_stamp(time_t t, char out[20]);                         // YYYYMMDDThhmmssZ
-int when_stamp_parse(const char *text, size_t len, time_t *out); // exactly that form; -EINVAL
+void when_stamp(time_t t, char out[20]); // YYYYMMDDThhmmssZ, as name_stamp reads it

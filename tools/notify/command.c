@@ -1,6 +1,7 @@
 // The command: /bin/sh -c, the text on its standard input.
 #include "tools/notify/ways.h"
 
+#include "backend/base/clock.h"
 #include "backend/base/scope.h"
 
 #include <errno.h>
@@ -12,7 +13,6 @@
 #include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
-#include <time.h>
 
 // The whole text lies there before the command starts: one that reads nothing blocks nobody.
 static int text_file(const char *text, struct err *err)
@@ -91,22 +91,15 @@ static int start(const char *command, int in, char **env, pid_t *out)
     return rc;
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 // True: it ended in time. Otherwise it is ended.
 static bool wait_for(pid_t pid, int *status)
 {
     bool ended = false;
     auto_fd int fd = pidfd_open(pid, 0);
-    int64_t end = now_ms() + NOTIFY_TIMEOUT_S * 1000;
-    for (int64_t left; fd >= 0 && !ended && (left = end - now_ms()) > 0;) {
+    uint64_t end = clock_ms() + NOTIFY_TIMEOUT_S * 1000;
+    for (uint64_t now; fd >= 0 && !ended && (now = clock_ms()) < end;) {
         struct pollfd wanted = {.fd = fd, .events = POLLIN};
-        ended = poll(&wanted, 1, (int)left) == 1;
+        ended = poll(&wanted, 1, (int)(end - now)) == 1;
     }
     if (!ended)
         kill(-pid, SIGKILL);

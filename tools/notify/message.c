@@ -1,6 +1,7 @@
 #include "tools/notify/message.h"
 
 #include "backend/base/scope.h"
+#include "backend/base/utf8.h"
 #include "tools/notify/mime.h"
 
 #include <ctype.h>
@@ -32,7 +33,7 @@ static int make_subject(struct message *m, bool again)
         whole = NULL; // not said what it is then
         return -ENOMEM;
     }
-    size_t len = mime_fit(whole, SUBJECT_BYTES);
+    size_t len = utf8_fit(whole, SUBJECT_BYTES);
     return asprintf(&m->subject, "%.*s%s", (int)len, whole, whole[len] ? "..." : "") < 0 ? -ENOMEM
                                                                                          : 0;
 }

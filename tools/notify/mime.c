@@ -1,5 +1,7 @@
 #include "tools/notify/mime.h"
 
+#include "backend/base/utf8.h"
+
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,22 +11,6 @@
 #define WORD_BYTES 42        // of text in one encoded word: "=?UTF-8?B?" 56 "?=" is below 75
 
 // --- Text ---
-
-// Bytes of the well-formed character at `p`, 0 where there is none.
-static size_t character(const unsigned char *p)
-{
-    size_t n = p[0] < 0x80                    ? 1
-               : p[0] >= 0xc2 && p[0] <= 0xdf ? 2
-               : p[0] >= 0xe0 && p[0] <= 0xef ? 3
-               : p[0] >= 0xf0 && p[0] <= 0xf4 ? 4
-                                              : 0;
-    for (size_t i = 1; i < n; i++)
-        if ((p[i] & 0xc0) != 0x80) // the 0 byte at the end is none either
-            return 0;
-    bool overlong = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90);
-    bool outside = (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf4 && p[1] > 0x8f);
-    return overlong || outside ? 0 : n;
-}
 
 // C0, DEL and C1: what a terminal, or a mail program, takes for an order.
 static bool is_control(const unsigned char *p, size_t len)
@@ -39,7 +25,7 @@ char *mime_clean(const char *text, bool lines)
         return NULL;
     char *to = out;
     for (const unsigned char *p = (const unsigned char *)text; *p;) {
-        size_t len = character(p);
+        size_t len = utf8_character((const char *)p, UTF8_ANY_BYTES);
         if (*p == '\n' || *p == '\t') {
             *to++ = lines ? (char)*p : ' ';
         } else if (len == 0 || is_control(p, len)) {
@@ -52,16 +38,6 @@ char *mime_clean(const char *text, bool lines)
     }
     *to = '\0';
     return out;
-}
-
-size_t mime_fit(const char *text, size_t room)
-{
-    size_t len = strlen(text);
-    if (len <= room)
-        return len;
-    while (room > 0 && ((unsigned char)text[room] & 0xc0) == 0x80)
-        room--;
-    return room;
 }
 
 // --- Headers ---
@@ -82,7 +58,7 @@ static void put_base64(FILE *out, const unsigned char *p, size_t len)
 static void put_encoded_words(FILE *out, const char *value)
 {
     while (*value) {
-        size_t len = mime_fit(value, WORD_BYTES);
+        size_t len = utf8_fit(value, WORD_BYTES);
         fputs("=?UTF-8?B?", out);
         put_base64(out, (const unsigned char *)value, len);
         value += len;

@@ -8,8 +8,6 @@
 // A copy that is UTF-8 without control characters (they become '?'); newlines and tabs stay with `lines`, else they become
 // blanks. malloc'ed; NULL: no memory.
 char *mime_clean(const char *text, bool lines);
-// How much of it fits into `room` bytes without cutting a character.
-size_t mime_fit(const char *text, size_t room);
 // "NAME: value", folded; where it is not plain ASCII in encoded words (RFC 2047). `value` is clean.
 void mime_header(FILE *out, const char *name, const char *value);
 // The headers of the body, an empty line and the body, whose lines end in CR LF. `body` is clean.

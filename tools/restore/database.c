@@ -1,5 +1,6 @@
 // The database that a restore makes: made, muted, dropped.
 #include "backend/base/scope.h"
+#include "backend/base/utf8.h"
 #include "tools/catalog/when.h"
 #include "tools/restore/internal.h"
 
@@ -239,16 +240,6 @@ int restore_drop(const struct pg_server *server, const char *database, struct er
     return rc == 0 ? 0 : err_prefix(err, "drop database %s", database);
 }
 
-size_t name_cut(const char *text, size_t room)
-{
-    size_t len = strlen(text);
-    if (len <= room)
-        return len;
-    while (room > 0 && ((unsigned char)text[room] & 0xc0) == 0x80)
-        room--;
-    return room;
-}
-
 int restore_scratch_name(const char *prefix, const char *database, char out[64])
 {
     char stamp[20];
@@ -260,7 +251,7 @@ int restore_scratch_name(const char *prefix, const char *database, char out[64])
     size_t taken = strlen("bakfs_") + strlen(prefix) + 2 + strlen(stamp) + 5;
     if (taken >= NAME_MAX_BYTES)
         return -ENAMETOOLONG;
-    int len = (int)name_cut(database, NAME_MAX_BYTES - taken);
+    int len = (int)utf8_fit(database, NAME_MAX_BYTES - taken);
     int made = snprintf(out, 64, "bakfs_%s_%.*s_%s_%04x", prefix, len, database, stamp, noise);
     return made > 0 && made < 64 ? 0 : -ENAMETOOLONG;
 }

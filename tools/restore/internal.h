@@ -54,8 +54,6 @@ int database_create(struct pg *, const struct restore_job *, struct comparison *
 // Statements with names in them: "%s" of `format` are identifiers, which are quoted.
 int database_exec(struct pg *, struct err *err, const char *format, const char *name1,
                   const char *name2);
-// How many bytes of a name fit into `room`, with no half character.
-size_t name_cut(const char *text, size_t room);
 // The last sign of life of subscriptions: disabled, or (`drop`) taken away without a word to the publisher.
 int database_mute_subscriptions(struct pg *, bool drop, struct comparison *notes, struct err *err);
 

@@ -1,5 +1,6 @@
 // What `bakfs restore` will do: which backup, where to, under which name.
 #include "backend/base/scope.h"
+#include "backend/base/utf8.h"
 #include "tools/catalog/when.h"
 #include "tools/cli.h"
 #include "tools/mounted.h"
@@ -157,7 +158,7 @@ static int name_it(const struct request *r, struct pg *pg, struct plan *p, struc
     if (!r->into && exists) { // beside it
         char stamp[20];
         when_stamp(p->meta ? p->meta->snapshot.tv_sec : p->backup->when, stamp);
-        snprintf(p->name, sizeof(p->name), "%.*s_%s", (int)name_cut(own, 63 - 1 - strlen(stamp)),
+        snprintf(p->name, sizeof(p->name), "%.*s_%s", (int)utf8_fit(own, 63 - 1 - strlen(stamp)),
                  own, stamp);
     }
     return 0;

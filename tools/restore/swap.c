@@ -3,6 +3,7 @@
 
 #include "backend/base/clock.h"
 #include "backend/base/scope.h"
+#include "backend/base/utf8.h"
 #include "tools/catalog/when.h"
 #include "tools/process.h"
 
@@ -21,7 +22,7 @@ int swap_old_name(const char *name, time_t now, char out[64], struct err *err)
     char stamp[20];
     when_stamp(now, stamp);
     int room = 63 - (int)(strlen("_before_") + strlen(stamp));
-    int len = (int)name_cut(name, (size_t)room);
+    int len = (int)utf8_fit(name, (size_t)room);
     int made = snprintf(out, 64, "%.*s_before_%s", len, name, stamp);
     return made > 0 && made < 64 ? 0 : err_set(err, ENAMETOOLONG, "no name for the old database");
 }

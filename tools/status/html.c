@@ -1,6 +1,7 @@
 // One page that needs nothing but itself: no script, no picture, no font from elsewhere.
 #include "tools/status/html.h"
 
+#include "backend/base/utf8.h"
 #include "tools/catalog/when.h"
 #include "tools/cli.h"
 
@@ -11,7 +12,7 @@
 static void html_text(FILE *out, const char *text)
 {
     while (*text) {
-        size_t len = cli_utf8(text);
+        size_t len = utf8_character(text, UTF8_ANY_BYTES);
         bool control = (unsigned char)*text < 0x20 || *text == 0x7f;
         if (len == 0 || control)
             fputs("&#xfffd;", out);

@@ -1,6 +1,7 @@
 // Prometheus text format 0.0.4, for node_exporter's textfile directory. Names and labels are never renamed.
 #include "tools/status/status.h"
 
+#include "backend/base/utf8.h"
 #include "tools/cli.h"
 
 #include <inttypes.h>
@@ -10,7 +11,7 @@ static void put_label(FILE *out, const char *name, const char *value)
 {
     fprintf(out, "%s=\"", name);
     while (*value) {
-        size_t len = cli_utf8(value);
+        size_t len = utf8_character(value, UTF8_ANY_BYTES);
         if (len == 0)
             fputs("\xef\xbf\xbd", out); // U+FFFD
         else if (*value == '\n')

@@ -1,7 +1,7 @@
 #include "tools/verify/scratch.h"
 
 #include "backend/base/scope.h"
-#include "tools/catalog/when.h"
+#include "tools/catalog/names.h"
 #include "tools/pg/pg.h"
 #include "tools/restore/engine.h"
 
@@ -94,7 +94,7 @@ static bool is_left_over(const char *name, time_t now)
     const size_t len = strlen("YYYYMMDDThhmmssZ");
     time_t made;
     return last && (size_t)(last - name) > len && last[-(ptrdiff_t)len - 1] == '_' &&
-           when_stamp_parse(last - len, len, &made) == 0 && made < now - LEFT_OVER_S;
+           name_stamp(last - len, len, &made) && made < now - LEFT_OVER_S;
 }
 
 // What a killed drill or verify left: names of ours that are ours, with nobody in them.
@@ -191,28 +191,15 @@ static int refuse_taken(const struct scratch *s, const char *name, struct err *e
 // What the drill server or its role lacks is no failure of the backup.
 static bool is_about_server(int rc, const char *text)
 {
-    static const char *const words[] = {"No space left on device",
-                                        "connection to server",
-                                        "server closed the",
-                                        "terminating connection",
-                                        "the database system is",
-                                        "out of memory",
-                                        "out of shared memory",
-                                        "connection slots",
-                                        "too many connections",
-                                        "Connection timed out",
-                                        "Transport endpoint",
-                                        "Software caused connection abort",
-                                        "Connection refused",
-                                        "could not extend file",
-                                        "permission denied",
-                                        "must be superuser",
-                                        "must be owner",
-                                        "must be member",
-                                        "extension control file",
-                                        "is not available",
-                                        "tablespace",
-                                        "no connection to the server"};
+    static const char *const words[] = {
+        "No space left on device",    "connection to server",   "server closed the",
+        "terminating connection",     "the database system is", "out of memory",
+        "out of shared memory",       "connection slots",       "too many connections",
+        "Connection timed out",       "Transport endpoint",     "Software caused connection abort",
+        "Connection refused",         "could not extend file",  "permission denied",
+        "must be superuser",          "must be owner",          "must be member",
+        "extension control file",     "is not available",       "tablespace",
+        "no connection to the server"};
     if (rc == -ECONNREFUSED || rc == -ENOSPC || rc == -ETIMEDOUT || rc == -ENOTCONN ||
         rc == -EINTR || rc == -ENOMEM || rc == -EACCES || rc == -EPERM || rc == -EINVAL ||
         rc == -EOPNOTSUPP)

@@ -1,4 +1,5 @@
 // What restore decides without a server: what a dump is, names that fit, and what no command line may hold.
+#include "backend/base/utf8.h"
 #include "tools/restore/swap.h"
 #include "tools/restore/verb.h"
 
@@ -134,10 +135,10 @@ static void names(void **state)
 {
     (void)state;
     char out[64];
-    assert_int_equal(name_cut("abc", 3), 3);
-    assert_int_equal(name_cut("abc", 2), 2);
-    assert_int_equal(name_cut("a\xc3\xb6", 2), 1);
-    assert_int_equal(name_cut("\xf0\x9f\x90\x98", 3), 0);
+    assert_int_equal(utf8_fit("abc", 3), 3);
+    assert_int_equal(utf8_fit("abc", 2), 2);
+    assert_int_equal(utf8_fit("a\xc3\xb6", 2), 1);
+    assert_int_equal(utf8_fit("\xf0\x9f\x90\x98", 3), 0);
     assert_int_equal(swap_old_name("orders", 1795300000, out, NULL), 0);
     assert_string_equal(out, "orders_before_20261121T222640Z");
     char full[64], o[] = "\xc3\xb6";
