@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 static struct conf_database *find(const struct conf *conf, const char *name)
 {
@@ -161,6 +162,40 @@ static int judge_notify(const struct conf *conf, struct err *err)
     return 0;
 }
 
+static const char *partition_of(const struct conf_database *db)
+{
+    return *db->partition ? db->partition : db->name;
+}
+
+// This host's, where none is set. "" is not known.
+static void host_of(const struct conf_database *db, char out[256])
+{
+    snprintf(out, 256, "%s", db->host);
+    if (!*out && gethostname(out, 256) != 0)
+        *out = '\0';
+    out[255] = '\0';
+}
+
+// The backups of two databases in one place cannot be told apart: the newest, that a restore takes, is of either. The same
+// database may be dumped there in two ways.
+static int judge_places(const struct conf *conf, const struct conf_database *db, struct err *err)
+{
+    char host[256], other[256];
+    host_of(db, host);
+    for (const struct conf_database *that = conf->databases; that < db; that++) {
+        host_of(that, other);
+        if (strcmp(partition_of(db), partition_of(that)) != 0 || strcmp(host, other) != 0 ||
+            (strcmp(db->conninfo, that->conninfo) == 0 && strcmp(db->service, that->service) == 0 &&
+             strcmp(db->dump_command, that->dump_command) == 0))
+            continue;
+        return err_set(err, EINVAL,
+                       "[database %.80s] and [database %.80s] are different databases, and both "
+                       "back up to host %.80s, partition %.80s: set another partition, or host",
+                       that->name, db->name, host, partition_of(db));
+    }
+    return 0;
+}
+
 int conf_judge_sections(const struct conf *conf, bool private_file, struct err *err)
 {
     int rc = judge_notify(conf, err);
@@ -175,6 +210,8 @@ int conf_judge_sections(const struct conf *conf, bool private_file, struct err *
         char section[CONF_NAME_MAX_BYTES + sizeof(CONF_DATABASE_PREFIX)];
         snprintf(section, sizeof(section), CONF_DATABASE_PREFIX "%s", db->name);
         rc = judge_server(section, "", db->conninfo, db->service, private_file, err);
+        if (rc == 0)
+            rc = judge_places(conf, db, err);
     }
     return rc;
 }

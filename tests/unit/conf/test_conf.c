@@ -262,6 +262,19 @@ static void sections_together(void **state)
         " [restore]: drill_conninfo and drill_service are both set; remove one");
     bad("[notify]\nsmtp = smtp://mail\n", " [notify] smtp: to whom? set to = you@example.com");
     bad("[notify]\nuser = me\n", " [notify] user: its password is missing; set password_file");
+    bad("[database a]\nhost = h\nconninfo = host=one\n"
+        "[database b]\nhost = h\npartition = a\nconninfo = host=two\n",
+        " [database a] and [database b] are different databases, and both back up to host h, "
+        "partition a: set another partition, or host");
+    static const char *const apart[] = {
+        "[database a]\nconninfo = host=one\n[database b]\nconninfo = host=two\n",
+        "[database a]\nhost = h\npartition = p\nconninfo = host=one\n"
+        "[database b]\nhost = i\npartition = p\nconninfo = host=two\n",
+        // one database in two formats
+        "[database a]\nconninfo = host=one\n"
+        "[database b]\npartition = a\nconninfo = host=one\nformat = plain\n"};
+    for (size_t i = 0; i < sizeof(apart) / sizeof(apart[0]); i++)
+        conf_free(good(apart[i]));
 }
 
 // A file that others may read holds no password; one of the owner's own may.
