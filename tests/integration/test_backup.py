@@ -323,6 +323,7 @@ class Beside(BackupCase):
         self.assertEqual(again.execute("select count(*) from t").fetchone(), (100,))
         said = self.bakfs("backup", "cut", code=1)
         self.assertIn("dump_command exited with 1: Error: disk I/O error", said)
+        self.assertIn("hint: it failed by itself: type what dump_command says in a shell", said)
         self.assertFalse([k for k in self.store.keys() if "cut" in k])
 
     def test_mariadb(self):

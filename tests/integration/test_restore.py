@@ -388,6 +388,33 @@ class Failures(RestoreCase):
         self.ended(process, "pg_restore was killed by signal 9")
         self.leaves_nothing(before)
 
+    def test_names_that_cannot_be_exchanged(self):
+        """What was restored is kept, and the line that is said puts it there."""
+        self.gated()
+        process = self.started("orders", "--replace", "--yes")
+        made = self.pg.query("postgres", "select datname from pg_database where datname like 'bakfs\\_restore\\_%'")
+        self.addCleanup(self.drop_database, made)
+        # another one was as far in the same second
+        old = "orders_before_" + made.split("_")[-2]
+        self.make_database(old)
+        with open(self.gate, "w", encoding="ascii"):
+            pass
+        said = self.ended(process, "the restored database is kept as " + made)
+        self.drop_database(old)
+        by_hand = re.search(r"(?m)^  to exchange them by hand, when nobody uses it:  (.*)$", said).group(1)
+        for statement in by_hand.split("; "):
+            self.pg.query("postgres", statement)
+        self.assertIn(old, self.databases())
+        self.assertNotIn(made, self.databases())
+
+    def test_a_damaged_dump(self):
+        self.gated()
+        key = [k for k in self.store.keys() if ".dump." in k][0]
+        self.mounted.stop()
+        self.store.put(key, self.store.get(key)[:-100])
+        self.mounted.start()
+        self.restore("orders", "--into", "damaged", "--yes", "--force", code=1, says="is damaged, or the store does not answer")
+
     def test_a_lost_mount(self):
         self.gated(rows=12000)  # 77 MB: more than was read ahead
         before = self.databases()

@@ -246,6 +246,7 @@ void make_hint(const struct make_job *job, const struct err *err, char out[512])
         {"nothing is mounted", "bakfs mount"},
         {"something else than bakfs", "bakfs mount"},
         {"Read-only file system", "bakfs umount && bakfs mount, without -o ro"},
+        {"dump_command exited", "it failed by itself: type what dump_command says in a shell"},
         {"the conninfo cannot be read", "write the conninfo of [database NAME] like that"},
         {"PQgetCopyData() failed",
          "did the server stop? its own log says why; then the same again"},

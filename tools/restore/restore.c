@@ -208,6 +208,9 @@ static int settle(const struct request *r, const struct plan *p,
         size_t len = strlen(err.text);
         snprintf(err.text + len, sizeof(err.text) - len, "; the restored database is kept as %s",
                  p->made);
+        printf("  to exchange them by hand, when nobody uses it:  ALTER DATABASE \"%s\" RENAME TO "
+               "\"%s\"; ALTER DATABASE \"%s\" RENAME TO \"%s\";\n",
+               p->name, p->old_name, p->made, p->name);
         return failed(p, p->name, &err);
     }
     if (!same)

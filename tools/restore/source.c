@@ -48,6 +48,11 @@ static int read_head(const char *path, char *out, size_t *out_len, struct err *e
             "%s cannot be opened: the mount has no identity that opens it, or belongs to "
             "another user",
             path);
+    if (fd < 0 && errno == EIO)
+        return err_set(err, EIO,
+                       "%s is damaged, or the store does not answer (journalctl -t bakfs says "
+                       "which); --at takes another backup, bakfs list shows them",
+                       path);
     if (fd < 0)
         return err_errno(err, errno, "%s", path);
     size_t n = 0;
