@@ -91,6 +91,12 @@ int process_stop_signal(void)
     return stop_signal;
 }
 
+int process_stopped(struct err *err)
+{
+    int number = stop_signal;
+    return err_set(err, EINTR, "stopped by signal %d (%s)", number, strsignal(number));
+}
+
 // --- Starting ---
 
 extern char **environ;
@@ -455,9 +461,8 @@ int process_wait(struct process *p, struct process_end *out, struct err *err)
         } else if (p->stay_in_group && stop_signal == SIGINT) {
             terminal = true;
         } else {
-            int number = stop_signal;
             end_group(p);
-            return err_set(err, EINTR, "stopped by signal %d (%s)", number, strsignal(number));
+            return process_stopped(err);
         }
     }
     *out = p->end;
@@ -487,5 +492,26 @@ int process_judge(const struct process *p, const char *name, const struct proces
     if (end->exit_code != 0)
         return err_set(err, EIO, "%s exited with %d%s%s", name, end->exit_code, *line ? ": " : "",
                        line);
+    return 0;
+}
+
+int process_read_output(int fd, size_t most_bytes, char **out, struct err *err)
+{
+    off_t len = lseek(fd, 0, SEEK_END);
+    if (len < 0)
+        return err_errno(err, errno, "a file in memory");
+    if ((uint64_t)len > most_bytes)
+        return err_set(err, EFBIG, "it is larger than %zu bytes", most_bytes);
+    auto_free char *text = malloc((size_t)len + 1);
+    if (!text)
+        return err_errno(err, ENOMEM, "%lld bytes of output", (long long)len);
+    for (off_t at = 0; at < len;) {
+        ssize_t got = pread(fd, text + at, (size_t)(len - at), at);
+        if (got <= 0)
+            return err_errno(err, got < 0 ? errno : EIO, "a file in memory");
+        at += got;
+    }
+    text[len] = '\0';
+    *out = take(text);
     return 0;
 }

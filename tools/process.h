@@ -49,8 +49,14 @@ const char *process_error_line(const struct process *);
 int process_judge(const struct process *, const char *name, const struct process_end *,
                   struct err *err);
 
+// What a child wrote to a memory file that was its standard output: all of it, with a zero byte behind; free() it. EFBIG:
+// it is more than `most_bytes`.
+int process_read_output(int fd, size_t most_bytes, char **out, struct err *err);
+
 // Once, at the start of a verb: SIGINT, SIGTERM and SIGHUP ask for a stop instead of ending us at once (one that comes
 // a second later ends us), SIGPIPE is ignored, core files are off (RLIMIT_CORE: passwords may be in memory).
 void process_guard(void);
 bool process_stop_asked(void);
 int process_stop_signal(void); // 0: none
+// Once it was asked: -EINTR, "stopped by signal 15 (Terminated)".
+int process_stopped(struct err *err);

@@ -95,7 +95,7 @@ class Verify(Verified):
         self.assertIn("PASS: 3 good, 0 bad", said)
         self.assertEqual(self.marks("db1") + self.marks("db2"), [])  # quick leaves none
         said = self.bakfs("verify", "db1", "orders")
-        self.assertRegex(said, r"PASS  %s/%s.sql  full: 3 files, \S+ read" % (TOP, STEM))
+        self.assertRegex(said, r"PASS  %s/%s.sql  full: 3 files, [\d.]+ \w+ read" % (TOP, STEM))
         self.assertIn("fetches", said)
         marks = self.marks()
         self.assertEqual(len(marks), 1, marks)

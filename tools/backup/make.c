@@ -217,7 +217,7 @@ int make_backup(const struct make_job *job, struct backup_made *out, struct err 
     if (rc == 0)
         rc = write_meta(&m, name, err);
     if (rc == 0 && process_stop_asked())
-        rc = err_set(err, EINTR, "stopped by signal %d", process_stop_signal());
+        rc = process_stopped(err);
     if (rc == 0)
         rc = tell_made(&m, name, out, err);
     if (rc == 0)

@@ -263,7 +263,7 @@ static int take_snapshot(struct pg_making *p, struct err *err)
             clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME,
                             &(struct timespec){.tv_sec = p->session.begun.tv_sec + 1}, NULL);
         if (process_stop_asked())
-            return err_set(err, EINTR, "stopped by signal %d", process_stop_signal());
+            return process_stopped(err);
         rc = session_snapshot(&p->session, err);
         if (rc == 0)
             rc = making_place(p->m, p->session.begun, err);

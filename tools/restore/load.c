@@ -154,23 +154,8 @@ int load_list(const struct source *source, const char *tool, char **out, struct 
     process_free(p);
     if (rc != 0)
         return rc;
-    off_t len = lseek(fd, 0, SEEK_END);
-    if (len < 0 || (uint64_t)len > LIST_MAX_BYTES)
-        return err_set(err, EFBIG, "the table of contents of %s is too large", source->path);
-    char *text = malloc((size_t)len + 1);
-    if (!text)
-        return err_errno(err, ENOMEM, "restore");
-    for (off_t at = 0; at < len;) {
-        ssize_t got = pread(fd, text + at, (size_t)(len - at), at);
-        if (got <= 0) {
-            free(text);
-            return err_errno(err, got < 0 ? errno : EIO, "a file in memory");
-        }
-        at += got;
-    }
-    text[len] = '\0';
-    *out = text;
-    return 0;
+    rc = process_read_output(fd, LIST_MAX_BYTES, out, err);
+    return rc ? err_prefix(err, "the table of contents of %s", source->path) : 0;
 }
 
 int load_list_file(const char *text, size_t len, struct err *err)

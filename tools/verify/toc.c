@@ -79,24 +79,6 @@ static enum toc_outcome no_listing(char text[TOC_TEXT_BYTES], const char *why)
     return TOC_UNKNOWN;
 }
 
-static char *read_listing(int fd)
-{
-    struct stat st;
-    if (fstat(fd, &st) != 0 || (uint64_t)st.st_size > LISTING_MAX)
-        return NULL;
-    size_t len = (size_t)st.st_size, at = 0;
-    char *text = malloc(len + 1);
-    while (text && at < len) {
-        ssize_t n = pread(fd, text + at, len - at, (off_t)at);
-        if (n <= 0)
-            break;
-        at += (size_t)n;
-    }
-    if (text)
-        text[at] = '\0';
-    return text;
-}
-
 static bool is_about_us(const char *line)
 {
     return strstr(line, strerror(ETIMEDOUT)) || strstr(line, strerror(EACCES)) ||
@@ -127,8 +109,9 @@ static enum toc_outcome list(const char *tool, const char *path, char **out,
         snprintf(text, TOC_TEXT_BYTES, "its table of contents cannot be read: %.400s", err.text);
         return TOC_BAD;
     }
-    *out = read_listing(fd);
-    return *out ? TOC_GOOD : no_listing(text, "no memory for it");
+    if (process_read_output(fd, LISTING_MAX, out, &err) != 0)
+        return no_listing(text, err.text);
+    return TOC_GOOD;
 }
 
 // Each block of data ends with a length of 0: five zero bytes. One that is the last ends the archive.

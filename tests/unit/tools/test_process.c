@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -119,6 +120,26 @@ static void much_on_its_errors(void **state)
     struct process_end end = wait_for(p);
     assert_int_equal(end.exit_code, 1);
     assert_string_equal(process_error_line(p), "error: the end");
+}
+
+static void what_it_wrote(void **state)
+{
+    (void)state;
+    struct err err = {0};
+    struct process_end end;
+    char *text = NULL;
+    auto_fd int fd = memfd_create("output", MFD_CLOEXEC);
+    assert_int_equal(process_read_output(fd, 0, &text, &err), 0);
+    assert_string_equal(text, "");
+    free(text);
+    text = NULL;
+    auto_type(process) struct process *p = start_shell("echo one; echo two", fd, NULL);
+    assert_int_equal(process_wait(p, &end, &err), 0);
+    assert_int_equal(process_read_output(fd, 7, &text, &err), -EFBIG);
+    assert_null(text);
+    assert_int_equal(process_read_output(fd, 8, &text, &err), 0);
+    assert_string_equal(text, "one\ntwo\n");
+    free(text);
 }
 
 static void says_line(const char *text, const char *line)
@@ -265,6 +286,7 @@ int main(void)
         cmocka_unit_test(no_such_program),
         cmocka_unit_test(its_environment),
         cmocka_unit_test(much_on_its_errors),
+        cmocka_unit_test(what_it_wrote),
         cmocka_unit_test(why_stands_below_it),
         cmocka_unit_test(killed_with_all_its_children),
         cmocka_unit_test(stops),
