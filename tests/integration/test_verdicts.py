@@ -1,6 +1,7 @@
 """What PASS and FAIL are worth: what was not looked at is said, and what cannot be looked at is not called different."""
 
 import os
+import subprocess
 
 from case import only, put_file
 from test_restore import SHOP, RestoreCase
@@ -112,3 +113,20 @@ class WhileTheStoreIsWrong(Verified):
             self.store.front.heal()
         self.assertEqual([m[-4:] for m in self.marks()], ["PASS"])
         self.bakfs("verify", "--full")
+
+
+@only("dir")
+class InOnePlace(RestoreCase):
+    def test_two_at_once(self):
+        """One database in two ways, by two timers of the same second: neither takes away what the other made."""
+        self.make_database("orders", SHOP)
+        sections = self.sections()
+        sections["database again"] = dict(sections["database orders"], partition="orders")
+        self.ready(sections)
+        for count in (2, 4):
+            running = [subprocess.Popen(self.command("backup", name), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                       for name in ("orders", "again")]
+            said = [process.communicate()[0] for process in running]
+            self.assertEqual([process.returncode for process in running], [0, 0], said)
+            metas = [name for name in self.names_below("db1") if name.endswith(".META")]
+            self.assertEqual(len(metas), count, said)

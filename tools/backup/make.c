@@ -210,6 +210,9 @@ int make_backup(const struct make_job *job, struct backup_made *out, struct err 
     auto_fd int lock = backup_lock(job->conf, job->db, err);
     if (lock < 0)
         return lock;
+    auto_fd int place = backup_lock_place(job->conf, job->db, err);
+    if (place < 0)
+        return place;
     rc = prepare(&m, err);
     if (rc == 0)
         rc = *job->db->dump_command ? make_command(&m, err) : make_pg(&m, err);
