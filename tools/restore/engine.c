@@ -358,7 +358,7 @@ static int name_lost_mount(const struct restore_job *job, int rc, struct err *er
         return rc;
     char sentence[ERR_TEXT_BYTES];
     snprintf(sentence, sizeof(sentence), "%s", err ? err->text : "");
-    return err_set(err, why.code, "%.300s (%.500s)", why.text, sentence);
+    return err_set(err, ENOTCONN, "%.300s (%.500s)", why.text, sentence);
 }
 
 int restore_run(const struct restore_job *job, struct restore_result *out, struct err *err)
