@@ -108,7 +108,7 @@ static void print_restore(FILE *out)
     fputs(
         "5. Restore one of them: HOST and PARTITION as the list has them. First let root into the\n"
         "   server, then make the roles (those that are there already do no harm):\n"
-        "       runuser -u postgres -- createuser -s root\n"
+        "       cd / && runuser -u postgres -- createuser -s root\n"
         "       psql -X -d postgres -f \"$(ls /mnt/bak/HOST/latest/PARTITION/*.globals.sql | tail "
         "-n 1)\"\n"
         "       bakfs restore HOST PARTITION --to dbname=postgres --into PARTITION --yes\n"
