@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #define PREFIX "bakfs migrate"
-#define COUNT_WORKERS 2
 
 SCOPE_TYPE(meta)
 
@@ -102,11 +101,8 @@ static int look(const struct migrate *m, struct session *s, const struct pg_serv
     if (rc == 0)
         rc = session_ask(s, m->db, out, warn, NULL, err);
     struct counting *counting = NULL;
-    enum facts_counts how = m->db->counts == CONF_COUNTS_EXACT      ? FACTS_COUNTS_EXACT
-                            : m->db->counts == CONF_COUNTS_ESTIMATE ? FACTS_COUNTS_ESTIMATE
-                                                                    : FACTS_COUNTS_OFF;
     if (rc == 0)
-        rc = counting_begin(s, server, how, COUNT_WORKERS, &counting, err);
+        rc = counting_begin(s, server, m->db, &counting, err);
     return rc == 0 ? counting_end(counting, out, warn, NULL, err) : rc;
 }
 

@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #define WORDS_MAX 64
-#define COUNT_WORKERS 2
 #define WAITERS_MS 200 // so often it is asked whether somebody waits for us
 
 struct pg_making {
@@ -273,13 +272,7 @@ static int take_snapshot(struct pg_making *p, struct err *err)
 
 static int count(struct pg_making *p, struct err *err)
 {
-    enum facts_counts how = FACTS_COUNTS_EXACT;
-    if (p->db->counts == CONF_COUNTS_OFF)
-        how = FACTS_COUNTS_OFF;
-    else if (p->db->counts == CONF_COUNTS_ESTIMATE)
-        how = FACTS_COUNTS_ESTIMATE;
-    unsigned workers = p->db->jobs > COUNT_WORKERS ? p->db->jobs : COUNT_WORKERS;
-    return counting_begin(&p->session, &p->server, how, workers, &p->counting, err);
+    return counting_begin(&p->session, &p->server, p->db, &p->counting, err);
 }
 
 // Such SQL drops or makes what a new database has not: no restore takes it.

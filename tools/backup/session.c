@@ -12,6 +12,7 @@
 
 // We give up rather than wait for ever behind somebody's ALTER TABLE, and others behind us.
 #define LOCK_TIMEOUT "5min"
+#define COUNT_WORKERS 2 // connections, or [database] jobs where that is more
 
 // Where the host of this program dies without a word, the server notices, and its locks go. What it does not know is left
 // out.
@@ -162,21 +163,24 @@ static void *run_counting(void *ctx)
     return NULL;
 }
 
-int counting_begin(const struct session *s, const struct pg_server *server, enum facts_counts how,
-                   unsigned workers, struct counting **out, struct err *err)
+int counting_begin(const struct session *s, const struct pg_server *server,
+                   const struct conf_database *db, struct counting **out, struct err *err)
 {
     struct counting *c = calloc(1, sizeof(*c));
     if (!c)
         return err_errno(err, ENOMEM, "count rows");
     snprintf(c->name, sizeof(c->name), "%.55s count", s->name);
     snprintf(c->snapshot, sizeof(c->snapshot), "%s", s->snapshot);
-    c->conf = (struct facts_counting){.server = *server,
-                                      .application_name = c->name,
-                                      .snapshot = c->snapshot,
-                                      .workers = workers,
-                                      .how = how,
-                                      .stop = is_stopped,
-                                      .ctx = c};
+    c->conf =
+        (struct facts_counting){.server = *server,
+                                .application_name = c->name,
+                                .snapshot = c->snapshot,
+                                .workers = db->jobs > COUNT_WORKERS ? db->jobs : COUNT_WORKERS,
+                                .how = db->counts == CONF_COUNTS_OFF        ? FACTS_COUNTS_OFF
+                                       : db->counts == CONF_COUNTS_ESTIMATE ? FACTS_COUNTS_ESTIMATE
+                                                                            : FACTS_COUNTS_EXACT,
+                                .stop = is_stopped,
+                                .ctx = c};
     pthread_mutex_init(&c->lock, NULL);
     clock_cond_init(&c->changed);
     int why = pthread_create(&c->thread, NULL, run_counting, c);

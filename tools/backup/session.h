@@ -32,9 +32,9 @@ int session_commit(struct session *, struct err *err);
 void session_close(struct session *); // ends the transaction and all locks with it
 
 struct counting;
-// `server` is borrowed until counting_end.
-int counting_begin(const struct session *, const struct pg_server *, enum facts_counts how,
-                   unsigned workers, struct counting **out, struct err *err);
+// Counts as `db` says. `server` is borrowed until counting_end.
+int counting_begin(const struct session *, const struct pg_server *server,
+                   const struct conf_database *db, struct counting **out, struct err *err);
 // Waits, at most `ms`. True: it is done.
 bool counting_wait(struct counting *, int ms);
 // Does anybody wait for a lock that we hold?
