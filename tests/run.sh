@@ -5,7 +5,7 @@
 #   tests/run.sh [STEP...]      the steps are listed below, at the end; without any: all
 #
 # The last line is "N passed, N failed" (", N skipped"); exit status 1 when anything failed. A test that is skipped
-# counts as failed, unless its reason is one that no installation can mend (no /dev/fuse).
+# counts as failed, unless its reason is one that no installation can mend (no /dev/fuse, a registry without sources).
 # BAKFS_TEST_DIR    where it builds and logs (default build-tests in the top directory)
 # shellcheck disable=SC2317  # most functions are called through step()
 set -u
@@ -73,7 +73,7 @@ tally() {
         ok) p=$((p + 1)) ;;
         skipped)
             case $rest in
-            *'no /dev/fuse'*) s=$((s + 1)) && echo "    | skipped $rest" ;;
+            *'no /dev/fuse'* | *'registry does not give the source'*) s=$((s + 1)) && echo "    | skipped $rest" ;;
             *) f=$((f + 1)) && echo "    | skipped, which counts as failed: $rest" ;;
             esac
             ;;
