@@ -175,6 +175,25 @@ class Failures(BackupCase):
                 pid = int(f.read())
         return running, pid
 
+    def while_really_dumping(self, pg):
+        """The same with the real pg_dump, which has written 25 MB and reads a foreign table: (process, pid of what that
+        table's rows come from)."""
+        fifo = os.path.join(pg.dir, "begun")
+        os.mkfifo(fifo)
+        os.chmod(fifo, 0o666)
+        pg.query("orders", """create table big as select repeat(md5(i::text), 25) from generate_series(1, 30000) i;
+            create extension file_fdw; create server files foreign data wrapper file_fdw;
+            create foreign table zzz (line text) server files options (program 'echo $$ > %s; exec sleep 600')""" % fifo)
+        running = subprocess.Popen(self.command("backup", "orders"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        came = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            pid = wait_until(lambda: running.poll() is None and os.read(came, 32) or running.poll() is not None and b"0")
+        finally:
+            os.close(came)
+            os.unlink(fifo)
+        self.assertIsNone(running.poll(), running.stdout.read() if running.poll() is not None else "")
+        return running, int(pid)
+
     def ended(self, running, says, mails=1):
         said = running.communicate(timeout=60)[0]
         self.assertEqual(running.returncode, 1, said)
@@ -190,6 +209,20 @@ class Failures(BackupCase):
         self.ended(running, r"pg_dump was killed by signal 9 \(Killed\)")
         self.nothing_left()
         self.assertEqual(self.connections(), "0")
+
+    def test_the_real_pg_dump_is_killed(self):
+        m = self.begin(dump_options="--include-foreign-data=files")
+        running, rows = self.while_really_dumping(self.pg)
+        with open("/proc/%d/task/%d/children" % (running.pid, running.pid), encoding="ascii") as f:
+            dumper = int(f.read().split()[0])
+        with open("/proc/%d/comm" % dumper, encoding="ascii") as f:
+            self.assertEqual(f.read(), "pg_dump\n")
+        self.assertIn(".orders.dump", m.status()["writing"][0]["path"])
+        os.kill(dumper, signal.SIGKILL)
+        self.ended(running, r"pg_dump was killed by signal 9 \(Killed\)")
+        self.nothing_left()
+        os.kill(rows, signal.SIGTERM) # the server's process ends with it
+        wait_until(lambda: self.connections() == "0")
 
     def test_interrupted(self):
         m = self.begin()
@@ -266,9 +299,8 @@ class Failures(BackupCase):
         self.assertNotIn("geheim", said + self.inbox.mails[0][2])
         self.nothing_left()
         self.mounted.stop()
-        m = self.ready(self.sections(conninfo="host=%s user=postgres dbname=orders" % pg.socket))
-        running, _ = self.while_dumping(m, "while [ -e %s/.s.PGSQL.5432.lock ]; do sleep 0.1; done\n"
-                                           "echo 'pg_dump: error: server closed the connection' >&2; exit 1" % pg.socket)
+        self.ready(self.sections(conninfo="host=%s user=postgres dbname=orders" % pg.socket, dump_options="--include-foreign-data=files"))
+        running, _ = self.while_really_dumping(pg)
         as_postgres(pg.tool("pg_ctl"), "-D", pg.data, "-m", "immediate", "-w", "stop", cwd="/", stdout=subprocess.DEVNULL)
         self.ended(running, "server closed the connection", mails=2)
         self.nothing_left()

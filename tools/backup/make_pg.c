@@ -68,6 +68,22 @@ static int begin_words(const struct pg_making *p, const char *program, struct wo
     return 0;
 }
 
+// NAME=VALUE, or NAME and the word behind it.
+static void drop_word(struct words *w, const char *name)
+{
+    size_t len = strlen(name), kept = 0;
+    for (size_t i = 0; i < w->count; i++) {
+        const char *word = w->list[i];
+        bool same = strncmp(word, name, len) == 0;
+        if (same && word[len] == '\0')
+            i++;
+        else if (!same || word[len] != '=')
+            w->list[kept++] = word;
+    }
+    w->count = kept;
+    w->list[kept] = NULL;
+}
+
 static int start(const struct pg_making *p, const struct words *w, int out, struct process **child,
                  struct err *err)
 {
@@ -142,6 +158,7 @@ static int dump_schema(struct pg_making *p, struct err *err)
     int rc = begin_words(p, p->pg_dump, &w, err);
     if (rc != 0)
         return rc;
+    drop_word(&w, "--include-foreign-data"); // rows: pg_dump refuses it beside -s
     add(&w, "-s");
     struct process *child = NULL;
     rc = start(p, &w, p->schema, &child, err);
