@@ -86,7 +86,8 @@ class Mounts(Case):
     @case.short
     def test_configuration(self):
         self.says(self.refused({"write": {"levle": "3"}}), "levle", "level")
-        self.says(self.refused({"notify": {"smtp": "localhost"}}), "not yet")
+        self.says(self.refused({"notify": {"smtp": "localhost"}}), "smtp://host")
+        self.says(self.refused({"limits": {"bandwidth": "1M"}}), "not yet")
         self.says(self.refused({"write": {"level": "99"}}), "level")
         self.says(self.refused({"seal": {"recipients": None}}), "recipients")
         self.says(self.refused({"seal": {"recipients": "age1wrong"}}), "age1")
