@@ -343,16 +343,18 @@ class Beside(BackupCase):
             db.execute("create table t (i int)")
             db.executemany("insert into t values (?)", [(i,) for i in range(100)])
         sections = self.sections()
-        sections["database shop"] = {"host": "db1", "dump_command": "sqlite3 %s .dump" % path}
+        copy = os.path.join(self.tmp, "copy.db")
+        sections["database shop"] = {"host": "db1", "dump_command": "sqlite3 %s .dump" % path,
+                                     "restore_command": 'sqlite3 -bail "%s/$BAKFS_INTO"' % self.tmp}
         sections["database cut"] = {"host": "db1", "dump_command": "echo 'create table'; echo 'Error: disk I/O error' >&2; exit 1"}
         m = self.ready(sections)
         answer, _ = self.answer_of(self.bakfs("backup", "shop", "--json"))
         meta, files, facts = self.meta(m.path(answer["meta"]))
         self.assertEqual((meta["engine"], meta["format"], len(files), facts), ("command", "command", 1, []))
-        again = sqlite3.connect(":memory:")
-        with open(m.path(answer["dump"]), encoding="utf8") as f:
-            again.executescript(f.read())
-        self.assertEqual(again.execute("select count(*) from t").fetchone(), (100,))
+        said = self.bakfs("restore", "shop", "--into", "copy.db", "--yes")
+        self.assertRegex(said.splitlines()[-1], "^PASS copy.db: ")
+        with sqlite3.connect(copy) as again:
+            self.assertEqual(again.execute("select count(*) from t").fetchone(), (100,))
         said = self.bakfs("backup", "cut", code=1)
         self.assertIn("dump_command exited with 1: Error: disk I/O error", said)
         self.assertIn("hint: it failed by itself: type what dump_command says in a shell", said)
@@ -364,16 +366,19 @@ class Beside(BackupCase):
         server.query("create database shop; create table shop.t (i int); insert into shop.t values (1), (2), (3)")
         dump = "mariadb-dump --no-defaults -S %s --single-transaction" % server.socket
         sections = self.sections()
-        sections["database shop"] = {"host": "db1", "dump_command": dump + " shop"}
+        restore = 'mariadb --no-defaults -S %s -u root "$BAKFS_INTO"' % server.socket
+        sections["database shop"] = {"host": "db1", "dump_command": dump + " shop", "restore_command": restore}
         sections["database gone"] = {"host": "db1", "dump_command": dump + " nosuchdb"}
         sections["database cut"] = {"host": "db1", "dump_command": dump + " shop | head -c 900"}
         m = self.ready(sections)
         answer, _ = self.answer_of(self.bakfs("backup", "shop", "--json"))
         self.assertEqual(os.getxattr(m.path(answer["dump"]), "user.bakfs.complete"), b"yes")
         server.query("create database again")
-        with open(m.path(answer["dump"]), "rb") as f:
-            server.query(None, "again", stdin=f)
+        said = self.bakfs("restore", "shop", "--into", "again", "--yes")
+        self.assertRegex(said.splitlines()[-1], "^PASS again: restore_command read all of it")
         self.assertEqual(server.query("select count(*) from again.t").split()[-1], "3")
+        said = self.bakfs("restore", "shop", "--into", "nosuchdb", "--yes", code=1)
+        self.assertRegex(said, "FAIL .*Unknown database 'nosuchdb'")
         self.assertIn("nosuchdb", self.bakfs("backup", "gone", code=1))
         self.assertIn("stopped short", self.bakfs("backup", "cut", code=1))
         self.assertFalse([k for k in self.store.keys() if "cut" in k or "gone" in k])
