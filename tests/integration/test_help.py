@@ -88,10 +88,13 @@ class Help(Typed):
         m.do("bakfs mount")
         m.do("mkdir -p /mnt/bak/db1/$(date -u +%F) && pg_dump -f /mnt/bak/db1/$(date -u +%F)/legacy.sql orders")
         m.do("bakfs backup orders && bakfs backup users")
-        # one of before yesterday 03:00: the name says how old it is
+        # one of before yesterday 03:00: the name says how old it is, and META lists its files under that name
         m.do("new=/mnt/bak/db1/$(date -u +%F)/orders; stamp=$(date -u -d '3 days ago' +%Y%m%dT031500Z); "
              "old=/mnt/bak/db1/$(date -u -d '3 days ago' +%F)/orders; mkdir -p $old; cd $new; "
-             "for f in *; do mv $f $old/db1.$stamp.${f#db1.*Z.}; done; bakfs backup orders")
+             "for f in *; do mv $f $old/db1.$stamp.${f#db1.*Z.}; done; meta=$old/db1.$stamp.orders.META; "
+             "sed '$d' $meta | sed \"s/db1[.][0-9TZ]*[.]orders/db1.$stamp.orders/g\" > /tmp/meta; "
+             "printf 'sha256 = %s\\n' $(sha256sum < /tmp/meta | cut -c1-64) >> /tmp/meta; cat /tmp/meta > $meta; "
+             "bakfs verify --all --quick && bakfs backup orders")
 
     def test_every_example(self):
         self.prepare()

@@ -7,12 +7,12 @@
 #include "tools/process.h"
 #include "tools/verb.h"
 #include "tools/verify/mark.h"
+#include "tools/verify/progress.h"
 #include "tools/verify/report.h"
 #include "tools/verify/scratch.h"
 
 #include <errno.h>
 #include <getopt.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,25 +48,9 @@ struct run {
     const struct conf *conf;
     struct report report;
     struct scratch *scratch;
-    bool on_terminal, no_marks;
-    const char *showing;
+    struct progress progress;
+    bool no_marks;
 };
-
-static void show_stage(void *ctx, const char *stage, uint64_t done, uint64_t total)
-{
-    const struct run *run = ctx;
-    if (!run->on_terminal)
-        return;
-    fprintf(stderr, "\r\033[K%s  %s", run->showing, stage);
-    if (total)
-        fprintf(stderr, "  %" PRIu64 "%%", done >= total ? 100 : done * 100 / total);
-}
-
-static void clear_progress(const struct run *run)
-{
-    if (run->on_terminal)
-        fputs("\r\033[K", stderr);
-}
 
 // --- Which ---
 
@@ -116,8 +100,11 @@ static bool is_due(const struct run *run, const struct conf_database *db, const 
 static int restore(struct run *run, const struct conf_database *db, const struct backup *b,
                    struct verdict *v, struct scratch_times *times, struct err *err)
 {
-    const struct scratch_conf conf = {
-        .conf = run->conf, .verb = "drill", .prefix = "drill", .progress = show_stage, .ctx = run};
+    const struct scratch_conf conf = {.conf = run->conf,
+                                      .verb = "drill",
+                                      .prefix = "drill",
+                                      .progress = progress_stage,
+                                      .ctx = &run->progress};
     int rc = run->scratch ? 0 : scratch_new(&conf, &run->scratch, err);
     return rc ? rc : scratch_run(run->scratch, b, db, v, times, err);
 }
@@ -165,9 +152,9 @@ static int drill_backup(struct run *run, const struct conf_database *db, const s
     struct mark m = {.level = JUDGE_RESTORE};
     clock_gettime(CLOCK_REALTIME, &m.at);
     uint64_t begun = clock_ms();
-    run->showing = backup_path(b);
+    run->progress.showing = backup_path(b);
     int rc = look(run, db, b, &v, &times, err);
-    clear_progress(run);
+    progress_clear(&run->progress);
     if (rc)
         return rc;
     m.duration_ms = clock_ms() - begun;
@@ -266,7 +253,7 @@ static int run_conf(const struct conf *conf, char *const *names, size_t count, b
         rc = err_set(&err, ENOENT, "no [database NAME] in the configuration: nothing to drill");
     if (rc)
         return cli_fail("bakfs drill", &err, NULL);
-    struct run run = {.conf = conf, .on_terminal = isatty(STDERR_FILENO)};
+    struct run run = {.conf = conf, .progress.on_terminal = isatty(STDERR_FILENO)};
     report_begin(&run.report, conf, "drill", "bakfs drill", json);
     int code = drill(&run, list, wanted, due);
     scratch_free(run.scratch);

@@ -6,13 +6,13 @@
 #include "tools/process.h"
 #include "tools/verb.h"
 #include "tools/verify/mark.h"
+#include "tools/verify/progress.h"
 #include "tools/verify/report.h"
 #include "tools/verify/scratch.h"
 #include "tools/verify/select.h"
 
 #include <errno.h>
 #include <getopt.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,36 +63,9 @@ struct run {
     const struct conf *conf;
     struct report report;
     struct scratch *scratch; // made when it is first wanted
-    bool on_terminal, no_marks;
-    const char *showing; // the backup whose progress is shown
+    struct progress progress;
+    bool no_marks;
 };
-
-// --- Progress ---
-
-static void show(void *ctx, uint64_t done, uint64_t total)
-{
-    const struct run *run = ctx;
-    char read[32], of[32];
-    cli_size_text(done, read);
-    cli_size_text(total, of);
-    fprintf(stderr, "\r\033[K%s  %s of %s", run->showing, read, of);
-}
-
-static void show_stage(void *ctx, const char *stage, uint64_t done, uint64_t total)
-{
-    const struct run *run = ctx;
-    if (!run->on_terminal)
-        return;
-    fprintf(stderr, "\r\033[K%s  %s", run->showing, stage);
-    if (total)
-        fprintf(stderr, "  %" PRIu64 "%%", done >= total ? 100 : done * 100 / total);
-}
-
-static void clear_progress(const struct run *run)
-{
-    if (run->on_terminal)
-        fputs("\r\033[K", stderr);
-}
 
 // --- One backup ---
 
@@ -102,8 +75,8 @@ static int restore(struct run *run, const struct backup *b, struct verdict *v,
     const struct scratch_conf conf = {.conf = run->conf,
                                       .verb = "verify",
                                       .prefix = "verify",
-                                      .progress = show_stage,
-                                      .ctx = run};
+                                      .progress = progress_stage,
+                                      .ctx = &run->progress};
     int rc = run->scratch ? 0 : scratch_new(&conf, &run->scratch, err);
     if (rc == 0)
         rc = scratch_run(run->scratch, b, backup_database(run->conf, b), v, times, err);
@@ -136,8 +109,8 @@ static int look(struct run *run, struct backup *b, struct verdict *v, struct scr
                                     .bindir = db ? db->bindir : "",
                                     .readers = READERS,
                                     .stop = process_stop_asked,
-                                    .progress = run->on_terminal ? show : NULL,
-                                    .ctx = run};
+                                    .progress = run->progress.on_terminal ? progress_bytes : NULL,
+                                    .ctx = &run->progress};
     struct err why;
     int rc = judge_backup(&conf, b, v, &why);
     if (rc)
@@ -157,9 +130,9 @@ static int look_at_one(struct run *run, struct backup *b, struct err *err)
     struct mark m = {.level = run->options->level};
     clock_gettime(CLOCK_REALTIME, &m.at);
     uint64_t begun = clock_ms();
-    run->showing = backup_path(b);
+    run->progress.showing = backup_path(b);
     int rc = look(run, b, &v, &times, err);
-    clear_progress(run);
+    progress_clear(&run->progress);
     if (rc)
         return rc;
     m.duration_ms = clock_ms() - begun;
@@ -391,7 +364,7 @@ int verb_verify(int argc, char **argv)
     struct err err;
     if (conf_load(o.conf_path, &conf, &err) != 0)
         return cli_fail("bakfs verify", &err, NULL);
-    struct run run = {.options = &o, .conf = conf, .on_terminal = isatty(STDERR_FILENO)};
+    struct run run = {.options = &o, .conf = conf, .progress.on_terminal = isatty(STDERR_FILENO)};
     int code = verify(&run, argv + optind, argc - optind);
     conf_free(conf);
     return code;
